@@ -1,0 +1,58 @@
+"""The audit trail: who did what to what, when, and how it ended. Rows are only ever added."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from node.domain.reasons import ReasonCode
+
+
+class AuditAction(StrEnum):
+    """``subject:object:action``."""
+
+    NODE_STARTED = "node:service:start"
+    NODE_STOPPED = "node:service:stop"
+    INSTANCE_RECEIVED = "peer:instance:receive"
+    INSTANCE_REFUSED = "peer:instance:refuse"
+    INSTANCE_CONFLICT = "peer:instance:conflict"
+    SERIES_COMPLETED = "node:series:complete"
+    SERIES_REOPENED = "node:series:reopen"
+    JOB_CLAIMED = "worker:job:claim"
+    SERIES_ASSEMBLED = "worker:series:assemble"
+    SERIES_REFUSED = "worker:series:refuse"
+    SERIES_QUARANTINED = "worker:series:quarantine"
+    SERIES_TRIAGED = "worker:series:triage"
+    ANNOTATION_LINKED = "worker:annotation:link"
+    ROI_LOCATED = "worker:roi:locate"
+    CLINICAL_GATHERED = "worker:clinical:gather"
+    PREDICTED = "worker:prediction:make"
+    COMPOSED = "worker:report:compose"
+    JOB_RELEASED = "worker:job:release"
+    DELIVERED = "deliverer:object:store"
+    DELIVERY_FAILED = "deliverer:object:fail"
+    JOB_SUPERSEDED = "node:job:supersede"
+    JOB_RETRIED = "person:job:retry"
+
+
+class AuditOutcome(StrEnum):
+    """How an action ended (PS3.15 section A.5, EventOutcomeIndicator in words)."""
+
+    SUCCESS = "success"
+    REFUSED = "refused"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One row of the audit trail. Holds UIDs and counts, never names."""
+
+    at: datetime
+    actor: str
+    action: AuditAction
+    outcome: AuditOutcome
+    study_uid: str = ""
+    series_uid: str = ""
+    instance_uid: str = ""
+    job_id: str = ""
+    reason: ReasonCode | None = None
+    details: dict[str, str | int | float] = field(default_factory=dict)

@@ -1,0 +1,73 @@
+"""The five plugs: what may be exchanged without touching the rest. Implementations are listed in registries."""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from node.domain.clinical import ClinicalValue
+from node.domain.coding import Anatomy
+from node.domain.imaging import Annotation, Roi, Series, Volume
+from node.domain.prediction import AlgorithmIdentity, Case, Prediction
+from node.domain.reporting import Delivery, DeliveryOutcome, ObjectKind, Report, ReportObject
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """Finds lesions in a volume."""
+
+    name: str
+
+    def locate(self, volume: Volume, annotations: Sequence[Annotation], organs: Sequence[Anatomy]) -> tuple[Roi, ...]:
+        """The lesions in ``organs``, largest first; empty when this segmenter has nothing to say.
+
+        Raises Refused when what it was given cannot be right, with the reason.
+        """
+        ...
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """Says something about one lesion."""
+
+    identity: AlgorithmIdentity
+    anatomy: Anatomy
+
+    def warm(self) -> None:
+        """Run once on nothing in particular, so that the first patient does not wait for it."""
+        ...
+
+    def predict(self, case: Case) -> Prediction:
+        """The prediction with its explanation; raises Refused when the input cannot be used, with the reason."""
+        ...
+
+
+@runtime_checkable
+class ClinicalSource(Protocol):
+    """Knows clinical variables of a patient."""
+
+    name: str
+
+    def gather(self, series: Series) -> tuple[ClinicalValue, ...]:
+        """The values this source has for the patient of ``series``; values it cannot trust are left out."""
+        ...
+
+
+@runtime_checkable
+class ReportWriter(Protocol):
+    """Writes one kind of result object."""
+
+    kind: ObjectKind
+
+    def write(self, report: Report) -> tuple[ReportObject, ...]:
+        """The finished objects; the same report gives the same bytes."""
+        ...
+
+
+@runtime_checkable
+class Destination(Protocol):
+    """A place that results are delivered to."""
+
+    name: str
+
+    def deliver(self, deliveries: Sequence[Delivery]) -> tuple[DeliveryOutcome, ...]:
+        """Send the objects and say of each how it went; raises nothing that a sender can foresee."""
+        ...

@@ -1,0 +1,72 @@
+"""Why something was not analysed or not accepted: one code and one sentence each, the same everywhere.
+
+The code is what tests, metrics and other systems hold on to; the sentence is what a person reads.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class ReasonCode(Enum):
+    """Every reason that Celadon gives; the value is the sentence."""
+
+    # At the door (the instance is refused, nothing is stored)
+    PEER_NOT_ALLOWED = "The sender is not on the list of peers."
+    NOT_PARSEABLE = "The object cannot be read as DICOM."
+    UID_INVALID = "An identifier is missing or not well formed."
+    UID_MISMATCH = "The object is not the one that the request announced."
+    PIXEL_DATA_LENGTH = "The pixel data are shorter or longer than the header says."
+    TOO_LARGE = "The object is larger than this node accepts."
+    TOO_DEEP = "The object nests sequences deeper than this node accepts."
+    DISK_FULL = "There is no room to store the object safely."
+    CONTENT_CONFLICT = "Another object with the same UID and other content is already here."
+
+    # The series (the job ends as not-analysed)
+    NOT_CT = "The series is not CT."
+    NOT_AN_IMAGE = "The series holds no images."
+    SECONDARY_CAPTURE = "The series is a secondary capture, not original pixels."
+    LOCALIZER = "The series is a scout (localizer)."
+    NOT_AXIAL = "The slices are not axial."
+    DERIVED_IMAGE = "The images are derived (a projection or reformat), not original axial slices."
+    TOO_FEW_SLICES = "The series has too few slices for a volume."
+    MISSING_SLICE = "A slice is missing: the distances between slices are not equal."
+    DUPLICATE_POSITION = "Two slices lie at the same position."
+    MIXED_ORIENTATION = "The slices are not parallel, or not stacked along their normal."
+    MIXED_GEOMETRY = "The slices differ in size, spacing or frame of reference."
+    NO_GEOMETRY = "The images carry no position, orientation or spacing."
+    SLICE_THICKNESS = "The distance between slices is outside the range that the models were made for."
+    NO_RESCALE = "The images carry no rescale to Hounsfield units."
+    NO_RULE = "No rule sends this region to a predictor."
+    ROI_NOT_FOUND = "No contour of a lesion was found for this series; send a SEG or RTSTRUCT that references it."
+    ROI_NO_LESION = "The contours for this series mark organs, not a lesion in the pancreas or stomach."
+    ROI_EMPTY = "The contour of the lesion holds no voxel of this series."
+    ROI_GEOMETRY = "The contour does not fit the geometry of the series."
+    ROI_AMBIGUOUS = "The contours for this series contradict each other."
+    INPUT_CONTRACT = "The image does not meet what the model was made for."
+    ANNOTATION_LINKED = "The object is a contour; it was linked to the series that it references."
+    ANNOTATION_ORPHAN = "The object is a contour for a series that this node does not hold (yet)."
+    ANNOTATION_UNREADABLE = "The object is a contour that cannot be read."
+    OWN_RESULT = "The object is a result of this node that came back."
+
+    # Held for a person (the job ends as quarantined)
+    PATIENT_CONFLICT = "Instances of more than one patient or study share this series UID."
+    UNDECODABLE = "The pixel data cannot be decoded."
+    STRUCK_OUT = "The analysis ended three times in a dead worker."
+    INTERNAL = "The analysis failed for a reason that nobody foresaw."
+
+    @property
+    def sentence(self) -> str:
+        """The reason as a person reads it."""
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A reason with what it was about: counts, positions, attribute names; never a patient's data."""
+
+    code: ReasonCode
+    detail: str = ""
+
+    def __str__(self) -> str:
+        """The code and the detail: what a log line or an error shows."""
+        return f"{self.code.name}: {self.detail or self.code.sentence}"

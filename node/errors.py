@@ -1,0 +1,57 @@
+"""Every error that Celadon raises on purpose.
+
+    CeladonError
+    ├── UsageError            a person typed or configured something wrong (exit code 2)
+    ├── Rejected              the input is at fault; trying again cannot help
+    │   ├── RefusedAtDoor     an instance that is answered with a DIMSE failure status
+    │   ├── Refused           a series that is not analysed, with a coded reason
+    │   └── Quarantined       a series that a person must look at, with a coded reason
+    ├── Retryable             the surroundings are at fault; trying again may help
+    └── Fatal                 Celadon itself or its installation is at fault; a person must look
+        └── BundleError       a model bundle is incomplete, changed or does not fit
+
+Workers retry ``Retryable`` alone; foreign errors are translated where they enter.
+"""
+
+from node.domain.reasons import Reason, ReasonCode
+
+
+class CeladonError(Exception):
+    """The root: catch it to catch everything that Celadon raises on purpose."""
+
+
+class UsageError(CeladonError):
+    """Wrong usage or settings; the message is one line that says which setting and why."""
+
+
+class Rejected(CeladonError):
+    """The input is at fault. Carries the coded reason."""
+
+    def __init__(self, code: ReasonCode, detail: str = "") -> None:
+        """``detail`` says what and where, without patient data."""
+        self.reason = Reason(code, detail)
+        super().__init__(str(self.reason))
+
+
+class RefusedAtDoor(Rejected):
+    """An instance that was not stored; the listener answers with the status that its reason has."""
+
+
+class Refused(Rejected):
+    """A series, annotation or region that is not analysed."""
+
+
+class Quarantined(Rejected):
+    """A series that must not be analysed until a person has looked at it."""
+
+
+class Retryable(CeladonError):
+    """Something outside failed that may work later: a locked database, an archive that does not answer."""
+
+
+class Fatal(CeladonError):
+    """Something is wrong with this installation."""
+
+
+class BundleError(Fatal):
+    """A model bundle is incomplete, changed or does not fit; the message names the file."""
