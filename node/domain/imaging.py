@@ -97,7 +97,9 @@ class Geometry:
     @property
     def matrix(self) -> npt.NDArray[np.float64]:
         """The 3x3 matrix that takes an index (x, y, z) to millimetres from the origin."""
-        return np.asarray(self.direction, dtype=float).T * np.asarray(self.spacing_xyz_mm, dtype=float)
+        columns = np.asarray(self.direction, dtype=np.float64).T
+        matrix: npt.NDArray[np.float64] = columns * np.asarray(self.spacing_xyz_mm, dtype=np.float64)
+        return matrix
 
     @property
     def voxel_volume_mm3(self) -> float:
@@ -112,8 +114,9 @@ class Geometry:
 
     def to_lps_mm(self, index_xyz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Continuous indices (n, 3) in the order x, y, z as points (n, 3) in LPS mm."""
-        points: npt.NDArray[np.float64] = np.asarray(index_xyz, dtype=float) @ self.matrix.T
-        return points + np.asarray(self.origin_lps_mm, dtype=float)
+        offsets = np.asarray(index_xyz, dtype=np.float64) @ self.matrix.T
+        points: npt.NDArray[np.float64] = offsets + np.asarray(self.origin_lps_mm, dtype=np.float64)
+        return points
 
 
 @dataclass(frozen=True, slots=True, eq=False)
