@@ -64,8 +64,8 @@ def may_follow(state: JobState, following: JobState) -> bool:
 class Step(StrEnum):
     """The steps of an analysis, in order."""
 
-    ASSEMBLE = "assemble"
     TRIAGE = "triage"
+    ASSEMBLE = "assemble"
     LOCATE_ROI = "locate-roi"
     GATHER_CLINICAL = "gather-clinical"
     PREDICT = "predict"
@@ -80,10 +80,14 @@ class DeliveryState(StrEnum):
     SENDING = "sending"
     STORED = "stored"
     FAILED = "failed"
+    WITHDRAWN = "withdrawn"
 
 
 DELIVERY_TRANSITIONS: dict[DeliveryState, dict[DeliveryState, str]] = {
-    DeliveryState.PENDING: {DeliveryState.SENDING: "a deliverer leased it"},
+    DeliveryState.PENDING: {
+        DeliveryState.SENDING: "a deliverer leased it",
+        DeliveryState.WITHDRAWN: "a newer version had results before this one was sent",
+    },
     DeliveryState.SENDING: {
         DeliveryState.STORED: "the destination answered success",
         DeliveryState.PENDING: "the destination could not take it now, or the deliverer died",
@@ -91,4 +95,5 @@ DELIVERY_TRANSITIONS: dict[DeliveryState, dict[DeliveryState, str]] = {
     },
     DeliveryState.FAILED: {DeliveryState.PENDING: "a person retried it"},
     DeliveryState.STORED: {},
+    DeliveryState.WITHDRAWN: {},
 }

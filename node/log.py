@@ -1,0 +1,87 @@
+"""Logging: one JSON line an event on stderr, with an allow-list of fields so that no patient data can reach a log.
+
+Event names are constants here; fields that are not allowed are dropped and counted, so a mistake is seen.
+"""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+import structlog
+
+ALLOWED_FIELDS: Final = frozenset(
+    {
+        "event", "level", "timestamp", "logger", "role", "pid", "port", "host", "ae_title", "calling_ae", "address",
+        "status", "reason", "detail", "job_id", "study_uid", "series_uid", "instance_uid", "sop_class_uid", "state",
+        "step", "seconds", "count", "bytes", "destination", "attempts", "predictor", "digest", "training_status",
+        "disclaimer", "error", "exit_code", "path", "version", "worker",
+    }
+)  # fmt: skip
+
+# node
+NODE_READY = "node ready"
+NODE_STOPPING = "node stopping"
+CHILD_STARTED = "process started"
+CHILD_DIED = "process died"
+CHILD_KILLED = "process killed after the grace period"
+# intake
+LISTENER_READY = "listener ready"
+INSTANCE_STORED = "instance stored"
+INSTANCE_REFUSED = "instance refused"
+INSTANCE_CONFLICT = "instance conflict"
+STORE_FAILED = "store failed"
+SERIES_COMPLETE = "series complete"
+COMPLETION_FAILED = "completion check failed"
+# work
+WORKER_READY = "worker ready"
+MODEL_LOADED = "model loaded"
+JOB_CLAIMED = "job claimed"
+STEP_DONE = "step done"
+JOB_REFUSED = "job not analysed"
+JOB_QUARANTINED = "job quarantined"
+JOB_RELEASED = "job given back"
+JOB_COMMITTED = "results committed"
+JOB_FENCED = "result discarded: the job has moved on"
+LEASE_LOST = "lease lost"
+POLL_FAILED = "poll failed"
+# delivery
+OBJECT_DELIVERED = "object delivered"
+DELIVERY_POSTPONED = "delivery postponed"
+DELIVERY_FAILED = "delivery failed"
+
+
+def _allow_listed(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    dropped = [name for name in event if name not in ALLOWED_FIELDS]
+    for name in dropped:
+        del event[name]
+    if dropped:
+        event["count"] = len(dropped)
+        event["detail"] = "fields that may not be logged were dropped"
+    return event
+
+
+def configure(role: str, *, level: int = logging.INFO) -> None:
+    """Send this process' log to stderr as JSON lines, each marked with ``role``."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _allow_listed,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    structlog.contextvars.bind_contextvars(role=role)
+    # The libraries log values of the data sets they read: never let them through.
+    for library in ("pydicom", "pynetdicom", "highdicom", "alembic"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+
+
+def get() -> structlog.typing.FilteringBoundLogger:
+    """The logger to write events to."""
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    return logger

@@ -1,0 +1,199 @@
+"""Every setting of the node, read once into a frozen object from one TOML file and the environment, which wins.
+
+A key ``section.name`` of the file is ``CELADON_SECTION__NAME`` in the environment. An unknown key is an error: a
+setting that is silently ignored is worse than none.
+"""
+
+import ipaddress
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from node.domain.coding import Anatomy
+from node.domain.identifiers import AeTitle
+from node.errors import UsageError
+
+DEFAULT_CONFIG = Path("celadon.toml")
+
+Ae = Annotated[str, BeforeValidator(AeTitle)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    """A frozen table of the settings file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PeerSettings(_Section):
+    """A sender that may store to this node."""
+
+    ae_title: Ae
+    address: str
+    """IP address the associations come from."""
+
+
+class DicomSettings(_Section):
+    """The listener."""
+
+    ae_title: Ae = AeTitle("CELADON")
+    host: str = "127.0.0.1"
+    port: Port = 11112
+    """0 takes a free port; ``runtime.json`` in ``data_dir`` says which."""
+    peers: tuple[PeerSettings, ...] = ()
+    """Who may send. Empty: anybody, allowed on loopback only."""
+    min_free_gb: Annotated[float, Field(ge=0)] = 5.0
+    """Below this free space in gigabytes every C-STORE is answered 0xA700."""
+
+    @model_validator(mode="after")
+    def _peers_needed_off_loopback(self) -> Self:
+        if not self.peers and not _is_loopback(self.host):
+            raise ValueError("peers must be listed when host is not a loopback address")
+        return self
+
+
+class PacsSettings(_Section):
+    """An archive that results are delivered to by C-STORE."""
+
+    ae_title: Ae
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)]
+
+
+class CompletionSettings(_Section):
+    """When a series counts as complete."""
+
+    quiet_min_s: Seconds = 1.0
+    """Shortest silence after the last instance, when everything else says that the series is complete."""
+    quiet_max_s: Seconds = 30.0
+    """Silence after which a series is taken as complete whatever else is known."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.quiet_min_s > self.quiet_max_s:
+            raise ValueError("quiet_min_s must not be more than quiet_max_s")
+        return self
+
+
+class RuleSettings(_Section):
+    """Which series goes to which predictor: the first rule whose conditions all hold."""
+
+    predictor: str
+    """As registered: ``porcelain`` or ``gtrnet``."""
+    when: dict[str, str] = Field(default_factory=dict)
+    """Attribute to shell-style pattern, case ignored: ``RoiAnatomy``, ``RoiLabel`` or a DICOM keyword."""
+
+
+class WorkersSettings(_Section):
+    """Worker processes."""
+
+    cpu: Annotated[int, Field(ge=1, le=64)] = 1
+    """Number of analysing processes; they share the cores."""
+
+
+class Mode(StrEnum):
+    """What happens with results."""
+
+    LIVE = "live"
+    SILENT = "silent"
+    """Analyse and record, deliver nothing."""
+
+
+def _default_rules() -> tuple[RuleSettings, ...]:
+    return (
+        RuleSettings(predictor="porcelain", when={"RoiAnatomy": "pancreas"}),
+        RuleSettings(predictor="gtrnet", when={"RoiAnatomy": "stomach"}),
+    )
+
+
+def _default_segmenters() -> dict[str, tuple[str, ...]]:
+    return {anatomy.key: ("dicom-seg",) for anatomy in Anatomy}
+
+
+class Settings(BaseSettings):
+    """All settings of one node."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="CELADON_", env_nested_delimiter="__", validate_default=True
+    )
+
+    data_dir: Path = Path("celadon-data")
+    """Everything that the embedded node writes."""
+    database_url: str = ""
+    """Any SQLAlchemy URL; empty is a SQLite file in ``data_dir``."""
+    dicom: DicomSettings = Field(default_factory=DicomSettings)
+    pacs: dict[str, PacsSettings] = Field(default_factory=dict)
+    """Destinations by name; every result goes to each."""
+    completion: CompletionSettings = Field(default_factory=CompletionSettings)
+    rules: tuple[RuleSettings, ...] = Field(default_factory=_default_rules)
+    segmenter: dict[str, tuple[str, ...]] = Field(default_factory=_default_segmenters)
+    """For each organ, where contours are looked for, in order."""
+    workers: WorkersSettings = Field(default_factory=WorkersSettings)
+    mode: Mode = Mode.LIVE
+
+    @model_validator(mode="after")
+    def _organs_known(self) -> Self:
+        known = {anatomy.key for anatomy in Anatomy}
+        for organ in self.segmenter:
+            if organ not in known:
+                raise ValueError(f"segmenter.{organ}: no such organ; known: {', '.join(sorted(known))}")
+        return self
+
+    @property
+    def url(self) -> str:
+        """The database to use."""
+        return self.database_url or f"sqlite:///{(self.data_dir / 'celadon.db').absolute()}"
+
+    @property
+    def runtime_file(self) -> Path:
+        """Where a running node says which ports it took."""
+        return self.data_dir / "runtime.json"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 — the signature is pydantic-settings'
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 — the same
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment, then the file that the class was read with."""
+        return env_settings, init_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def read_settings(config: Path | None = None) -> Settings:
+    """The settings from ``config`` (default: ``celadon.toml`` here, when there is one) and the environment.
+
+    Raises:
+        UsageError: one line that names the setting and says what is wrong with it.
+    """
+    if config is not None and not config.is_file():
+        raise UsageError(f"--config {config}: there is no such file")
+    path = config or DEFAULT_CONFIG
+    located = type("Settings", (Settings,), {"model_config": SettingsConfigDict(toml_file=path)})
+    try:
+        settings: Settings = located()
+    except ValidationError as exc:
+        raise UsageError(_first_problem(exc, path)) from exc
+    except ValueError as exc:
+        raise UsageError(f"{path}: {exc}") from exc
+    return settings
+
+
+def _first_problem(error: ValidationError, path: Path) -> str:
+    problem: Any = error.errors()[0]
+    name = ".".join(str(part) for part in problem["loc"]) or "settings"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{name}: {message} (in {path} or CELADON_{name.upper().replace('.', '__')})"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,94 @@
+"""The blob store: files named by the SHA-256 of their content, written so that what exists is whole and durable."""
+
+import errno
+import hashlib
+import os
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.domain.reasons import ReasonCode
+from node.errors import RefusedAtDoor
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """One stored file."""
+
+    sha256: str
+    size_bytes: int
+    path: Path
+
+
+class BlobStore:
+    """A directory of content-addressed files: ``ab/abcdef…``."""
+
+    def __init__(self, root: Path, *, min_free_bytes: int = 0) -> None:
+        """``min_free_bytes``: below this free space nothing is taken any more."""
+        self._root = root
+        self._min_free_bytes = min_free_bytes
+        root.mkdir(parents=True, exist_ok=True)
+
+    def path_of(self, sha256: str) -> Path:
+        """Where the blob with this digest lies, or would lie."""
+        return self._root / sha256[:2] / sha256
+
+    def put(self, content: bytes) -> Blob:
+        """Store ``content`` durably: part file, fsync, rename, fsync of the directory. The same content is kept once.
+
+        Raises:
+            RefusedAtDoor: DISK_FULL, with nothing half-written left behind.
+        """
+        digest = hashlib.sha256(content).hexdigest()
+        path = self.path_of(digest)
+        if not path.exists():
+            self._require_room(len(content))
+            try:
+                self._write(path, content)
+            except OSError as exc:
+                if exc.errno in _NO_ROOM:
+                    raise RefusedAtDoor(ReasonCode.DISK_FULL, os.strerror(exc.errno)) from exc
+                raise
+        return Blob(digest, len(content), path)
+
+    def free_bytes(self) -> int:
+        """Free space on the file system that holds the blobs."""
+        return shutil.disk_usage(self._root).free
+
+    def _require_room(self, size: int) -> None:
+        if self.free_bytes() - size < self._min_free_bytes:
+            raise RefusedAtDoor(ReasonCode.DISK_FULL, "free space is below the watermark")
+
+    @staticmethod
+    def _write(path: Path, content: bytes) -> None:
+        _make_directory(path.parent)
+        part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+        try:
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            part.rename(path)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+        _sync_directory(path.parent)
+
+
+def _make_directory(directory: Path) -> None:
+    if not directory.exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        # A new directory is only durable once its parent is.
+        _sync_directory(directory.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

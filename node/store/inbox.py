@@ -1,0 +1,259 @@
+"""The inbox: received instances become durable here, and each opens, touches or reopens the job of its series."""
+
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, exists, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
+from node.domain.identifiers import InstanceUID, JobId, SeriesUID, StudyUID
+from node.domain.imaging import Instance, PatientIdentity, Series
+from node.domain.intake import IntakeVerdict, ReceivedInstance
+from node.domain.lifecycle import JobState
+from node.domain.reasons import ReasonCode
+from node.errors import Retryable
+from node.store import audit
+from node.store.blobs import Blob, BlobStore
+from node.store.session import Database
+from node.store.tables import annotation_references, instances, jobs, results, series, set_aside
+
+SameContent = Callable[[Path, Path], bool]
+
+_COLUMNS_OF_THEIR_OWN = frozenset({"uid", "series_uid", "study_uid", "sop_class_uid", "transfer_syntax_uid", "path"})
+
+
+class SqlInbox:
+    """The inbox over a database and a blob store; implements ``node.domain.intake.Inbox``."""
+
+    def __init__(self, database: Database, blobs: BlobStore, same_content: SameContent) -> None:
+        """``same_content``: whether two files hold the same object, whatever their transfer syntax."""
+        self._database = database
+        self._blobs = blobs
+        self._same_content = same_content
+
+    def accept(self, received: ReceivedInstance) -> IntakeVerdict:
+        """Blob first, then one transaction: instance, series, job and audit; see ``Inbox``."""
+        known = self._sha_of(received.instance.uid)
+        blob = self._blobs.put(received.content)
+        if known is None:
+            try:
+                return self._insert(received, blob)
+            except IntegrityError as exc:
+                # Another association stored the same UID in the meantime: judge it as one that was here before.
+                known = self._sha_of(received.instance.uid)
+                if known is None:
+                    raise Retryable("database: the instance could not be inserted") from exc
+        if known == blob.sha256 or self._same_content(self._blobs.path_of(known), blob.path):
+            return IntakeVerdict.DUPLICATE
+        self._set_aside(received, blob)
+        return IntakeVerdict.CONFLICT
+
+    def series(self, series_uid: SeriesUID) -> Series:
+        """A received series with its instances, by UID; the identity is that of the first instance received."""
+        query = select(instances).where(instances.c.series_uid == series_uid)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(instances.c.received_at)).mappings().all()
+        found = tuple(self._instance(row) for row in rows)
+        first = found[0]
+        return Series(series_uid, first.study_uid, first.patient, first.modality, found)
+
+    def is_in_conflict(self, series_uid: SeriesUID) -> bool:
+        """Whether instances of several patients or studies share this series UID."""
+        with self._database.read() as connection:
+            query = select(series.c.in_conflict).where(series.c.series_uid == series_uid)
+            return bool(connection.scalar(query))
+
+    def annotations(self, series_uid: SeriesUID) -> tuple[Instance, ...]:
+        """The SEG and RTSTRUCT instances that reference a series, in the order they came."""
+        query = (
+            select(instances)
+            .join(annotation_references, annotation_references.c.sop_instance_uid == instances.c.sop_instance_uid)
+            .where(annotation_references.c.series_uid == series_uid)
+            .order_by(instances.c.received_at)
+        )
+        with self._database.read() as connection:
+            return tuple(self._instance(row) for row in connection.execute(query).mappings())
+
+    def collecting(self) -> tuple[Series, ...]:
+        """Every series that is still being collected: what a starting listener must watch."""
+        query = select(jobs.c.series_uid).where(jobs.c.state == JobState.COLLECTING.value)
+        with self._database.read() as connection:
+            uids = connection.scalars(query).all()
+        return tuple(self.series(SeriesUID(uid)) for uid in uids)
+
+    def _sha_of(self, uid: InstanceUID) -> str | None:
+        with self._database.read() as connection:
+            query = select(instances.c.sha256).where(instances.c.sop_instance_uid == uid)
+            return connection.scalar(query)
+
+    def _insert(self, received: ReceivedInstance, blob: Blob) -> IntakeVerdict:
+        now = datetime.now(UTC)
+        with self._database.write() as connection:
+            if connection.scalar(select(exists().where(results.c.sop_instance_uid == received.instance.uid))):
+                audit.append(connection, _event(received, now, AuditAction.INSTANCE_RECEIVED, ReasonCode.OWN_RESULT))
+                return IntakeVerdict.OWN_RESULT
+            _touch_series(connection, received, now)
+            connection.execute(insert(instances).values(_to_row(received, blob, now)))
+            for referenced in received.instance.references:
+                row = {"sop_instance_uid": received.instance.uid, "series_uid": referenced}
+                connection.execute(insert(annotation_references).values(row))
+            audit.append(connection, _event(received, now, AuditAction.INSTANCE_RECEIVED))
+            _open_job(connection, received.instance.series_uid, now)
+        return IntakeVerdict.STORED
+
+    def _set_aside(self, received: ReceivedInstance, blob: Blob) -> None:
+        now = datetime.now(UTC)
+        with self._database.write() as connection:
+            connection.execute(
+                insert(set_aside).values(
+                    sop_instance_uid=received.instance.uid,
+                    sha256=blob.sha256,
+                    reason=ReasonCode.CONTENT_CONFLICT.name,
+                    received_at=now,
+                    calling_ae=received.calling_ae,
+                )
+            )
+            event = _event(received, now, AuditAction.INSTANCE_CONFLICT, ReasonCode.CONTENT_CONFLICT)
+            audit.append(connection, event)
+
+    def _instance(self, row: RowMapping) -> Instance:
+        header: dict[str, Any] = dict(row["header"])
+        patient = PatientIdentity(**header.pop("patient"))
+        for name in ("image_position_mm", "image_orientation", "pixel_spacing_mm"):
+            if name in header:
+                header[name] = tuple(header[name])
+        header["references"] = tuple(SeriesUID(uid) for uid in header.get("references", ()))
+        return Instance(
+            uid=InstanceUID(row["sop_instance_uid"]),
+            sop_class_uid=row["sop_class_uid"],
+            transfer_syntax_uid=row["transfer_syntax_uid"],
+            series_uid=SeriesUID(row["series_uid"]),
+            study_uid=StudyUID(row["study_uid"]),
+            patient=patient,
+            path=self._blobs.path_of(row["sha256"]),
+            **header,
+        )
+
+
+def _touch_series(connection: Connection, received: ReceivedInstance, now: datetime) -> None:
+    instance = received.instance
+    row = connection.execute(select(series).where(series.c.series_uid == instance.series_uid)).mappings().first()
+    patient_id, issuer = instance.patient.key()
+    if row is None:
+        values = {
+            "series_uid": instance.series_uid,
+            "study_uid": instance.study_uid,
+            "patient_id": patient_id,
+            "issuer": issuer,
+            "modality": instance.modality,
+            "calling_ae": received.calling_ae,
+            "first_received_at": now,
+            "last_received_at": now,
+            "in_conflict": False,
+        }
+        connection.execute(insert(series).values(values))
+        return
+    same = (row["study_uid"], row["patient_id"], row["issuer"]) == (instance.study_uid, patient_id, issuer)
+    changes = {"last_received_at": now, "in_conflict": row["in_conflict"] or not same}
+    connection.execute(update(series).where(series.c.series_uid == instance.series_uid).values(changes))
+
+
+def _open_job(connection: Connection, series_uid: SeriesUID, now: datetime) -> None:
+    """Open the job of a series, take it back while nothing has been committed, or open the next version."""
+    latest = (
+        connection.execute(select(jobs).where(jobs.c.series_uid == series_uid).order_by(jobs.c.version.desc()).limit(1))
+        .mappings()
+        .first()
+    )
+    if latest is None:
+        insert_job(connection, series_uid, 1, JobState.COLLECTING, now)
+        return
+    state = JobState(latest["state"])
+    if state in (JobState.WAITING, JobState.RUNNING):
+        values = {"state": JobState.COLLECTING.value, "token": latest["token"] + 1, "lease_owner": "", "step": ""}
+        connection.execute(update(jobs).where(jobs.c.id == latest["id"]).values(values))
+        event = AuditEvent(
+            at=now,
+            actor="listener",
+            action=AuditAction.SERIES_REOPENED,
+            outcome=AuditOutcome.SUCCESS,
+            series_uid=series_uid,
+            job_id=latest["id"],
+        )
+        audit.append(connection, event)
+    elif state is not JobState.COLLECTING:
+        insert_job(connection, series_uid, latest["version"] + 1, JobState.COLLECTING, now, supersedes=latest["id"])
+
+
+def insert_job(
+    connection: Connection,
+    series_uid: SeriesUID,
+    version: int,
+    state: JobState,
+    now: datetime,
+    *,
+    supersedes: str | None = None,
+) -> JobId:
+    """Add the job for ``version`` of a series in the transaction of ``connection``."""
+    job_id = JobId.of(series_uid, version)
+    values = {
+        "id": job_id,
+        "series_uid": series_uid,
+        "version": version,
+        "state": state.value,
+        "supersedes": supersedes,
+        "created_at": now,
+        "completed_at": now if state is JobState.WAITING else None,
+    }
+    connection.execute(insert(jobs).values(values))
+    return job_id
+
+
+def count_instances(connection: Connection, series_uid: SeriesUID) -> int:
+    """How many instances of a series are here."""
+    query = select(func.count()).select_from(instances).where(instances.c.series_uid == series_uid)
+    return connection.scalar(query) or 0
+
+
+def _to_row(received: ReceivedInstance, blob: Blob, now: datetime) -> dict[str, Any]:
+    instance = received.instance
+    header = {
+        field.name: getattr(instance, field.name)
+        for field in fields(instance)
+        if field.name not in _COLUMNS_OF_THEIR_OWN and getattr(instance, field.name) not in (None, "", (), {})
+    }
+    header["patient"] = asdict(instance.patient)
+    return {
+        "sop_instance_uid": instance.uid,
+        "series_uid": instance.series_uid,
+        "study_uid": instance.study_uid,
+        "sop_class_uid": instance.sop_class_uid,
+        "transfer_syntax_uid": instance.transfer_syntax_uid,
+        "sha256": blob.sha256,
+        "size_bytes": blob.size_bytes,
+        "header": header,
+        "received_at": now,
+        "calling_ae": received.calling_ae,
+        "address": received.address,
+    }
+
+
+def _event(
+    received: ReceivedInstance, now: datetime, action: AuditAction, reason: ReasonCode | None = None
+) -> AuditEvent:
+    instance = received.instance
+    return AuditEvent(
+        at=now,
+        actor=f"peer {received.calling_ae}",
+        action=action,
+        outcome=AuditOutcome.REFUSED if action is AuditAction.INSTANCE_CONFLICT else AuditOutcome.SUCCESS,
+        study_uid=instance.study_uid,
+        series_uid=instance.series_uid,
+        instance_uid=instance.uid,
+        reason=reason,
+        details={"bytes": len(received.content), "address": received.address},
+    )

@@ -1,0 +1,452 @@
+"""Jobs: the queue that workers claim from, fenced by tokens, and what people are shown of it."""
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, RowMapping, and_, func, insert, or_, select, update
+
+from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
+from node.domain.identifiers import JobId, SeriesUID, StudyUID
+from node.domain.lifecycle import DeliveryState, JobState, Step, may_follow
+from node.domain.reasons import Reason, ReasonCode
+from node.errors import UsageError
+from node.store import audit
+from node.store.inbox import count_instances, insert_job
+from node.store.session import Database, pairs
+from node.store.tables import annotation_references, instances, job_steps, jobs, outbox, series
+
+LEASE: Final = timedelta(seconds=30)
+"""How long a claim holds without a heartbeat."""
+STRIKES: Final = 3
+"""Claims that end in a dead worker before a job is quarantined."""
+
+# States that a newer version takes over from once it has a verdict of its own.
+_REPLACEABLE = (JobState.DELIVERING, JobState.DONE, JobState.NOT_ANALYSED, JobState.QUARANTINED)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A worker's right to one job: everything it writes carries the token, and a stale token writes nothing."""
+
+    job_id: JobId
+    series_uid: SeriesUID
+    study_uid: StudyUID
+    version: int
+    token: int
+    manifest: str
+    fixed_at: datetime
+    supersedes: JobId | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One step that ran."""
+
+    step: Step
+    started_at: datetime
+    seconds: float
+    outcome: AuditOutcome
+    details: dict[str, str | int | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """A job as people see it."""
+
+    job_id: JobId
+    series_uid: SeriesUID
+    study_uid: StudyUID
+    patient_id: str
+    modality: str
+    version: int
+    state: JobState
+    step: str
+    reason: str
+    detail: str
+    predictor: str
+    supersedes: str | None
+    created_at: datetime
+    last_received_at: datetime
+    completed_at: datetime | None
+    claimed_at: datetime | None
+    finished_at: datetime | None
+    delivered_at: datetime | None
+
+    @property
+    def shown_state(self) -> str:
+        """The state with the running step: what people see."""
+        return f"{self.state}:{self.step}" if self.state is JobState.RUNNING and self.step else self.state.value
+
+
+class JobStore:
+    """The jobs of a database."""
+
+    def __init__(self, database: Database) -> None:
+        """The jobs in ``database``."""
+        self._database = database
+
+    def complete(self, series_uid: SeriesUID, evidence: str) -> bool:
+        """Take a collecting series as complete; False when it was not collecting any more."""
+        now = datetime.now(UTC)
+        with self._database.write() as connection:
+            done = connection.execute(
+                update(jobs)
+                .where(jobs.c.series_uid == series_uid, jobs.c.state == JobState.COLLECTING.value)
+                .values(state=JobState.WAITING.value, completed_at=now, not_before=None)
+                .returning(jobs.c.id)
+            ).first()
+            if done is None:
+                return False
+            event = AuditEvent(
+                at=now,
+                actor="listener",
+                action=AuditAction.SERIES_COMPLETED,
+                outcome=AuditOutcome.SUCCESS,
+                series_uid=series_uid,
+                job_id=done.id,
+                details={"evidence": evidence, "count": count_instances(connection, series_uid)},
+            )
+            audit.append(connection, event)
+        return True
+
+    def claim(self, worker: str) -> Claim | None:
+        """The oldest job that nobody works on, or None. Takes over from dead workers; three strikes quarantine."""
+        now = datetime.now(UTC)
+        with self._database.read() as connection:
+            # Looking first leaves the write lock alone while there is nothing to do.
+            if _claimable(connection, now) is None:
+                return None
+        with self._database.write() as connection:
+            while (row := _claimable(connection, now)) is not None:
+                strikes = row["strikes"] + (JobState(row["state"]) is JobState.RUNNING)
+                if strikes < STRIKES:
+                    return _take(connection, row, worker, strikes, now)
+                _strike_out(connection, row, now)
+        return None
+
+    def heartbeat(self, claim: Claim) -> bool:
+        """Hold the claim for another lease; False when it has been lost."""
+        with self._database.write() as connection:
+            expires = datetime.now(UTC) + LEASE
+            result = connection.execute(update(jobs).where(_is_ours(claim)).values(lease_expires_at=expires))
+            return result.rowcount == 1
+
+    def enter(self, claim: Claim, step: Step) -> bool:
+        """Say that ``step`` begins; False when the claim has been lost."""
+        with self._database.write() as connection:
+            result = connection.execute(update(jobs).where(_is_ours(claim)).values(step=step.value))
+            return result.rowcount == 1
+
+    def record_step(self, claim: Claim, record: StepRecord, *events: AuditEvent) -> None:
+        """Add a finished step and what the audit trail says of it."""
+        with self._database.write() as connection:
+            insert_step(connection, claim, record)
+            audit.append(connection, *events)
+
+    def finish(self, claim: Claim, state: JobState, reason: Reason | None, event: AuditEvent) -> bool:
+        """End a job that has no results: not analysed, quarantined or done. False when the claim has been lost."""
+        now = datetime.now(UTC)
+        with self._database.write() as connection:
+            values = {"state": state.value, "finished_at": now, "lease_owner": "", "step": ""}
+            values |= {"reason": reason.code.name, "detail": reason.detail} if reason else {}
+            if connection.execute(update(jobs).where(_is_ours(claim)).values(values)).rowcount != 1:
+                return False
+            audit.append(connection, event)
+            if state is not JobState.QUARANTINED:
+                supersede(connection, claim, now)
+        return True
+
+    def release(self, claim: Claim, delay: timedelta, event: AuditEvent) -> bool:
+        """Give a job back to be tried again after ``delay``; False when the claim has been lost."""
+        with self._database.write() as connection:
+            values = {
+                "state": JobState.WAITING.value,
+                "not_before": datetime.now(UTC) + delay,
+                "lease_owner": "",
+                "step": "",
+            }
+            if connection.execute(update(jobs).where(_is_ours(claim)).values(values)).rowcount != 1:
+                return False
+            audit.append(connection, event)
+        return True
+
+    def reopen_for_annotation(self, series_uid: SeriesUID) -> JobId | None:
+        """Have a series analysed again if its last analysis did not know all contours that reference it now.
+
+        Returns the job that will do it; None when there is no such series here or nothing new to know.
+        """
+        now = datetime.now(UTC)
+        with self._database.write() as connection:
+            query = select(jobs).where(jobs.c.series_uid == series_uid).order_by(jobs.c.version.desc()).limit(1)
+            row = connection.execute(query).mappings().first()
+            if row is None or JobState(row["state"]) in (JobState.COLLECTING, JobState.WAITING):
+                return None
+            if row["manifest"] == _manifest(connection, series_uid):
+                return None
+            if JobState(row["state"]) is not JobState.RUNNING:
+                version = row["version"] + 1
+                return insert_job(connection, series_uid, version, JobState.WAITING, now, supersedes=row["id"])
+            values = {"state": JobState.WAITING.value, "token": row["token"] + 1, "lease_owner": "", "step": ""}
+            connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(values))
+            return JobId(row["id"])
+
+    def retry(self, job_id: JobId) -> None:
+        """Have a job run, or its failed deliveries sent, again.
+
+        Raises:
+            UsageError: there is no such job, or its state does not allow it.
+        """
+        now = datetime.now(UTC)
+        with self._database.write() as connection:
+            row = connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().first()
+            if row is None:
+                raise UsageError(f"there is no job {job_id}")
+            state = JobState(row["state"])
+            if state is JobState.DELIVERING:
+                _retry_deliveries(connection, job_id, now)
+            elif may_follow(state, JobState.WAITING) and state is not JobState.RUNNING:
+                values = {"state": JobState.WAITING.value, "reason": "", "detail": "", "strikes": 0, "not_before": None}
+                connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
+            else:
+                raise UsageError(f"job {job_id} is {state}: it cannot be retried")
+            event = AuditEvent(
+                at=now,
+                actor="operator",
+                action=AuditAction.JOB_RETRIED,
+                outcome=AuditOutcome.SUCCESS,
+                series_uid=row["series_uid"],
+                job_id=job_id,
+            )
+            audit.append(connection, event)
+
+    def jobs(
+        self, *, state: JobState | None = None, patient_id: str | None = None, since: datetime | None = None
+    ) -> tuple[JobRecord, ...]:
+        """The jobs, newest first, filtered."""
+        query = _with_series().order_by(jobs.c.created_at.desc(), jobs.c.version.desc())
+        if state is not None:
+            query = query.where(jobs.c.state == state.value)
+        if patient_id is not None:
+            query = query.where(series.c.patient_id == patient_id)
+        if since is not None:
+            query = query.where(jobs.c.created_at >= since)
+        with self._database.read() as connection:
+            return tuple(_record(row) for row in connection.execute(query).mappings())
+
+    def job(self, job_id: str) -> JobRecord | None:
+        """One job, or None."""
+        with self._database.read() as connection:
+            row = connection.execute(_with_series().where(jobs.c.id == job_id)).mappings().first()
+        return _record(row) if row else None
+
+    def steps(self, job_id: str) -> tuple[StepRecord, ...]:
+        """The steps that ran for a job, in order."""
+        query = select(job_steps).where(job_steps.c.job_id == job_id).order_by(job_steps.c.id)
+        with self._database.read() as connection:
+            return tuple(
+                StepRecord(Step(row.step), row.started_at, row.seconds, AuditOutcome(row.outcome), dict(row.details))
+                for row in connection.execute(query)
+            )
+
+    def counts(self) -> dict[JobState, int]:
+        """How many jobs are in each state."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state)).all()
+        found = dict(pairs(rows))
+        return {state: found.get(state.value, 0) for state in JobState}
+
+    def oldest_waiting(self) -> datetime | None:
+        """Since when the oldest waiting job waits."""
+        with self._database.read() as connection:
+            query = select(func.min(jobs.c.completed_at)).where(jobs.c.state == JobState.WAITING.value)
+            moment: datetime | None = connection.scalar(query)
+        return moment
+
+    def last_received(self) -> datetime | None:
+        """When the last instance came in."""
+        with self._database.read() as connection:
+            moment: datetime | None = connection.scalar(select(func.max(series.c.last_received_at)))
+        return moment
+
+
+def insert_step(connection: Connection, claim: Claim, record: StepRecord) -> None:
+    """Add a finished step in the transaction of ``connection``."""
+    connection.execute(
+        insert(job_steps).values(
+            job_id=claim.job_id,
+            token=claim.token,
+            step=record.step.value,
+            started_at=record.started_at,
+            seconds=record.seconds,
+            outcome=record.outcome.value,
+            details=record.details,
+        )
+    )
+
+
+def supersede(connection: Connection, claim: Claim, now: datetime) -> None:
+    """Mark what ``claim`` supersedes as such, and keep back what of it was not sent yet."""
+    if claim.supersedes is None:
+        return
+    replaceable = [state.value for state in _REPLACEABLE]
+    changed = connection.execute(
+        update(jobs)
+        .where(jobs.c.id == claim.supersedes, jobs.c.state.in_(replaceable))
+        .values(state=JobState.SUPERSEDED.value)
+    )
+    if changed.rowcount == 0:
+        return
+    connection.execute(
+        update(outbox)
+        .where(outbox.c.job_id == claim.supersedes, outbox.c.state == DeliveryState.PENDING.value)
+        .values(state=DeliveryState.WITHDRAWN.value)
+    )
+    event = AuditEvent(
+        at=now,
+        actor="node",
+        action=AuditAction.JOB_SUPERSEDED,
+        outcome=AuditOutcome.SUCCESS,
+        series_uid=claim.series_uid,
+        job_id=claim.supersedes,
+        details={"by": claim.job_id},
+    )
+    audit.append(connection, event)
+
+
+def is_ours(claim: Claim) -> Any:
+    """The condition that ``claim`` still holds: right token, still running, same input."""
+    return and_(_is_ours(claim), jobs.c.manifest == claim.manifest)
+
+
+def _is_ours(claim: Claim) -> Any:
+    return and_(jobs.c.id == claim.job_id, jobs.c.token == claim.token, jobs.c.state == JobState.RUNNING.value)
+
+
+def _claimable(connection: Connection, now: datetime) -> RowMapping | None:
+    waiting = and_(jobs.c.state == JobState.WAITING.value, or_(jobs.c.not_before.is_(None), jobs.c.not_before <= now))
+    abandoned = and_(jobs.c.state == JobState.RUNNING.value, jobs.c.lease_expires_at < now)
+    query = (
+        select(jobs, series.c.study_uid)
+        .join(series, series.c.series_uid == jobs.c.series_uid)
+        .where(or_(waiting, abandoned))
+        .order_by(jobs.c.completed_at, jobs.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=jobs)
+    )
+    return connection.execute(query).mappings().first()
+
+
+def _take(connection: Connection, row: RowMapping, worker: str, strikes: int, now: datetime) -> Claim:
+    series_uid = SeriesUID(row["series_uid"])
+    manifest = _manifest(connection, series_uid)
+    # The date inside the results is that of the first claim of this input, so that a re-run repeats it.
+    fixed_at = row["fixed_at"] if row["fixed_at"] and row["manifest"] == manifest else now.replace(microsecond=0)
+    token = row["token"] + 1
+    values = {
+        "state": JobState.RUNNING.value,
+        "token": token,
+        "strikes": strikes,
+        "manifest": manifest,
+        "fixed_at": fixed_at,
+        "lease_owner": worker,
+        "lease_expires_at": now + LEASE,
+        "claimed_at": now,
+    }
+    connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(values))
+    event = AuditEvent(
+        at=now,
+        actor=worker,
+        action=AuditAction.JOB_CLAIMED,
+        outcome=AuditOutcome.SUCCESS,
+        study_uid=row["study_uid"],
+        series_uid=series_uid,
+        job_id=row["id"],
+        details={"token": token, "strikes": strikes, "manifest": manifest},
+    )
+    audit.append(connection, event)
+    return Claim(
+        job_id=JobId(row["id"]),
+        series_uid=series_uid,
+        study_uid=StudyUID(row["study_uid"]),
+        version=row["version"],
+        token=token,
+        manifest=manifest,
+        fixed_at=fixed_at,
+        supersedes=JobId(row["supersedes"]) if row["supersedes"] else None,
+    )
+
+
+def _strike_out(connection: Connection, row: RowMapping, now: datetime) -> None:
+    reason = Reason(ReasonCode.STRUCK_OUT, f"last step: {row['step'] or 'none'}")
+    values = {
+        "state": JobState.QUARANTINED.value,
+        "token": row["token"] + 1,
+        "reason": reason.code.name,
+        "detail": reason.detail,
+        "finished_at": now,
+        "lease_owner": "",
+    }
+    connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(values))
+    event = AuditEvent(
+        at=now,
+        actor="node",
+        action=AuditAction.SERIES_QUARANTINED,
+        outcome=AuditOutcome.FAILURE,
+        series_uid=row["series_uid"],
+        job_id=row["id"],
+        reason=reason.code,
+        details={"step": row["step"]},
+    )
+    audit.append(connection, event)
+
+
+def _manifest(connection: Connection, series_uid: SeriesUID) -> str:
+    """SHA-256 over UID and digest of every instance of a series and of every contour that references it."""
+    references = select(annotation_references.c.sop_instance_uid).where(
+        annotation_references.c.series_uid == series_uid
+    )
+    query = select(instances.c.sop_instance_uid, instances.c.sha256).where(
+        or_(instances.c.series_uid == series_uid, instances.c.sop_instance_uid.in_(references))
+    )
+    lines = sorted(f"{uid} {sha}" for uid, sha in connection.execute(query))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _retry_deliveries(connection: Connection, job_id: JobId, now: datetime) -> None:
+    connection.execute(
+        update(outbox)
+        .where(outbox.c.job_id == job_id, outbox.c.state == DeliveryState.FAILED.value)
+        .values(state=DeliveryState.PENDING.value, next_attempt_at=now)
+    )
+
+
+def _with_series() -> Any:
+    columns = [column for column in jobs.c if column.name not in ("token", "strikes", "manifest")]
+    return select(*columns, series.c.study_uid, series.c.patient_id, series.c.modality, series.c.last_received_at).join(
+        series, series.c.series_uid == jobs.c.series_uid
+    )
+
+
+def _record(row: RowMapping) -> JobRecord:
+    return JobRecord(
+        job_id=JobId(row["id"]),
+        series_uid=SeriesUID(row["series_uid"]),
+        study_uid=StudyUID(row["study_uid"]),
+        patient_id=row["patient_id"],
+        modality=row["modality"],
+        version=row["version"],
+        state=JobState(row["state"]),
+        step=row["step"],
+        reason=row["reason"],
+        detail=row["detail"],
+        predictor=row["predictor"],
+        supersedes=row["supersedes"],
+        created_at=row["created_at"],
+        last_received_at=row["last_received_at"],
+        completed_at=row["completed_at"],
+        claimed_at=row["claimed_at"],
+        finished_at=row["finished_at"],
+        delivered_at=row["delivered_at"],
+    )

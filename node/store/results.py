@@ -1,0 +1,116 @@
+"""Results: objects, outbox and audit become true together, once, and only for the claim that still holds."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import insert, select, update
+
+from node.domain.audit import AuditEvent
+from node.domain.identifiers import InstanceUID, JobId, SeriesUID
+from node.domain.lifecycle import DeliveryState, JobState
+from node.domain.reporting import ObjectKind, ReportedNumber, ReportObject
+from node.store import audit
+from node.store.blobs import BlobStore
+from node.store.jobs import Claim, StepRecord, insert_step, is_ours, supersede
+from node.store.session import Database
+from node.store.tables import jobs, outbox, results
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRecord:
+    """A committed result object and where its bytes are."""
+
+    uid: InstanceUID
+    kind: ObjectKind
+    sop_class_uid: str
+    series_uid: SeriesUID
+    series_description: str
+    numbers: tuple[ReportedNumber, ...]
+    path: Path
+
+
+class ResultStore:
+    """The result objects of a database and a blob store."""
+
+    def __init__(self, database: Database, blobs: BlobStore) -> None:
+        """The results in ``database``, their bytes in ``blobs``."""
+        self._database = database
+        self._blobs = blobs
+
+    def commit(
+        self,
+        claim: Claim,
+        objects: Sequence[ReportObject],
+        *,
+        predictor: str,
+        destinations: Sequence[str],
+        step: StepRecord,
+        event: AuditEvent,
+    ) -> bool:
+        """Commit the results of a claim: bytes first, then objects, outbox, state and audit in one transaction.
+
+        False, and nothing written, when the claim has been lost or its input has changed.
+        """
+        blobs = [self._blobs.put(made.content) for made in objects]
+        now = datetime.now(UTC)
+        state = JobState.DELIVERING if destinations and objects else JobState.DONE
+        with self._database.write() as connection:
+            values = {
+                "state": state.value, "predictor": predictor, "finished_at": now, "lease_owner": "", "step": "",
+                "reason": "", "detail": "",
+            }  # fmt: skip
+            if connection.execute(update(jobs).where(is_ours(claim)).values(values)).rowcount != 1:
+                return False
+            for made, blob in zip(objects, blobs, strict=True):
+                connection.execute(insert(results).values(_to_row(claim, made, blob.sha256)))
+            for destination in destinations:
+                for made in objects:
+                    connection.execute(insert(outbox).values(_delivery_row(claim, made, destination, now)))
+            insert_step(connection, claim, step)
+            audit.append(connection, event)
+            supersede(connection, claim, now)
+        return True
+
+    def of(self, job_id: JobId | str) -> tuple[ResultRecord, ...]:
+        """The result objects of a job, in the order a viewer should list them."""
+        query = select(results).where(results.c.job_id == job_id)
+        with self._database.read() as connection:
+            rows = connection.execute(query).mappings().all()
+        found = [
+            ResultRecord(
+                uid=InstanceUID(row["sop_instance_uid"]),
+                kind=ObjectKind[row["kind"]],
+                sop_class_uid=row["sop_class_uid"],
+                series_uid=SeriesUID(row["series_uid"]),
+                series_description=row["series_description"],
+                numbers=tuple(ReportedNumber(**number) for number in row["numbers"]),
+                path=self._blobs.path_of(row["sha256"]),
+            )
+            for row in rows
+        ]
+        return tuple(sorted(found, key=lambda record: (record.kind.value, record.uid)))
+
+
+def _to_row(claim: Claim, made: ReportObject, sha256: str) -> dict[str, object]:
+    return {
+        "sop_instance_uid": made.uid,
+        "job_id": claim.job_id,
+        "kind": made.kind.name,
+        "sop_class_uid": made.sop_class_uid,
+        "series_uid": made.series_uid,
+        "series_description": made.series_description,
+        "sha256": sha256,
+        "numbers": [asdict(number) for number in made.numbers],
+    }
+
+
+def _delivery_row(claim: Claim, made: ReportObject, destination: str, now: datetime) -> dict[str, object]:
+    return {
+        "job_id": claim.job_id,
+        "sop_instance_uid": made.uid,
+        "destination": destination,
+        "state": DeliveryState.PENDING.value,
+        "next_attempt_at": now,
+    }

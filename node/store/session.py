@@ -1,0 +1,121 @@
+"""The way to the database: engines, short transactions, migrations."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import alembic.command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, Row, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+import migrations
+from node.errors import Fatal, Retryable
+
+_BUSY_TIMEOUT_S: Final = 30
+
+
+class Database:
+    """One engine; every use is a short transaction."""
+
+    def __init__(self, url: str) -> None:
+        """Open ``url`` (any SQLAlchemy URL); nothing connects until the first transaction."""
+        self._engine = _engine(url)
+        self.url = url
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that takes the write lock at once and commits durably at the end.
+
+        Raises:
+            Retryable: the database is locked, gone or out of room; nothing was written.
+        """
+        try:
+            with self._engine.connect() as connection:
+                if connection.dialect.name == "sqlite":
+                    # Deferred transactions that write later fail at once with SQLITE_BUSY; immediate ones wait.
+                    connection = connection.execution_options(celadon_begin="BEGIN IMMEDIATE")  # noqa: PLW2901
+                with connection.begin():
+                    yield connection
+        except OperationalError as exc:
+            raise Retryable(f"database: {_cause(exc)}") from exc
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A consistent view of the database.
+
+        Raises:
+            Retryable: the database is locked or gone.
+        """
+        try:
+            with self._engine.connect() as connection, connection.begin():
+                yield connection
+        except OperationalError as exc:
+            raise Retryable(f"database: {_cause(exc)}") from exc
+
+    def upgrade(self) -> None:
+        """Bring the schema to the newest version; safe to repeat, and safe for several processes at once."""
+        config = _alembic()
+        with self.write() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(7370616)"))
+            config.attributes["connection"] = connection
+            alembic.command.upgrade(config, "head")
+
+    def require_current(self) -> None:
+        """Check that the schema is the newest.
+
+        Raises:
+            Fatal: it is not; the message says what to run.
+        """
+        with self.read() as connection:
+            known = inspect(connection).has_table("alembic_version")
+            version = connection.scalar(text("SELECT version_num FROM alembic_version")) if known else None
+        head = ScriptDirectory.from_config(_alembic()).get_current_head()
+        if version != head:
+            raise Fatal(f"the database is at version {version}, this program needs {head}: run celadon db upgrade")
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+
+def pairs(rows: Iterable[Row[str, int]]) -> Iterator[tuple[str, int]]:
+    """Rows of a key and a count as plain pairs."""
+    return ((row[0], row[1]) for row in rows)
+
+
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    return config
+
+
+def _engine(url: str) -> Engine:
+    if make_url(url).get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True)
+    if (file := make_url(url).database) and file != ":memory:":
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    # We begin transactions ourselves: sqlite3 would begin them late, and lose the choice of the lock.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("celadon_begin", "BEGIN"))
+
+
+def _cause(exc: DBAPIError) -> str:
+    # The statement and its parameters may hold patient data: only the driver's own words go on.
+    return str(exc.orig)

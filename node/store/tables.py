@@ -1,0 +1,205 @@
+"""The tables. What may be in them is said here; how they came to be is in ``migrations``."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+UID = String(64)
+DIGEST = String(64)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC: aware on both sides, stored without zone where the database knows none."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To the database."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without zone is not a moment")
+        moment = value.astimezone(UTC)
+        return moment if dialect.name == "postgresql" else moment.replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 — SQLAlchemy's signature
+        """From the database."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# SQLite counts rows up by itself only in a column that is exactly INTEGER.
+Counter = BigInteger().with_variant(Integer, "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+series = Table(
+    "series",
+    metadata,
+    Column("series_uid", UID, primary_key=True),
+    Column("study_uid", UID, nullable=False, index=True),
+    Column("patient_id", Text, nullable=False),
+    Column("issuer", Text, nullable=False),
+    Column("modality", String(16), nullable=False),
+    Column("calling_ae", String(16), nullable=False),
+    Column("first_received_at", UtcDateTime, nullable=False),
+    Column("last_received_at", UtcDateTime, nullable=False),
+    Column("in_conflict", Boolean, nullable=False, default=False),
+    comment="One row a received series; in_conflict: instances of another patient or study share its UID",
+)
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("sop_instance_uid", UID, primary_key=True),
+    Column("series_uid", UID, ForeignKey("series.series_uid"), nullable=False, index=True),
+    Column("study_uid", UID, nullable=False),
+    Column("sop_class_uid", UID, nullable=False),
+    Column("transfer_syntax_uid", UID, nullable=False),
+    Column("sha256", DIGEST, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("header", JSON, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("calling_ae", String(16), nullable=False),
+    Column("address", String(64), nullable=False),
+    comment="One row an accepted instance; header: the values that decisions rest on",
+)
+
+annotation_references = Table(
+    "annotation_references",
+    metadata,
+    Column("sop_instance_uid", UID, ForeignKey("instances.sop_instance_uid"), primary_key=True),
+    Column("series_uid", UID, primary_key=True, index=True),
+    comment="Which series a SEG or RTSTRUCT references; the series need not be here yet",
+)
+
+set_aside = Table(
+    "set_aside",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("sop_instance_uid", UID, nullable=False, index=True),
+    Column("sha256", DIGEST, nullable=False),
+    Column("reason", String(64), nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("calling_ae", String(16), nullable=False),
+    comment="Objects that were refused but kept for a person to look at",
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("series_uid", UID, ForeignKey("series.series_uid"), nullable=False, index=True),
+    Column("version", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("step", String(32), nullable=False, default=""),
+    Column("reason", String(64), nullable=False, default=""),
+    Column("detail", Text, nullable=False, default=""),
+    Column("predictor", String(64), nullable=False, default=""),
+    Column("manifest", DIGEST, nullable=False, default=""),
+    Column("token", Integer, nullable=False, default=0),
+    Column("strikes", Integer, nullable=False, default=0),
+    Column("lease_owner", String(128), nullable=False, default=""),
+    Column("lease_expires_at", UtcDateTime),
+    Column("not_before", UtcDateTime),
+    Column("supersedes", String(32)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("completed_at", UtcDateTime),
+    Column("fixed_at", UtcDateTime),
+    Column("claimed_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    Column("delivered_at", UtcDateTime),
+    UniqueConstraint("series_uid", "version"),
+    Index("ix_jobs_state_completed_at", "state", "completed_at"),
+    comment="One row an analysis; token: the fencing token; fixed_at: the date and time inside the results",
+)
+
+job_steps = Table(
+    "job_steps",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("job_id", String(32), ForeignKey("jobs.id"), nullable=False, index=True),
+    Column("token", Integer, nullable=False),
+    Column("step", String(32), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("details", JSON, nullable=False),
+    comment="One row a step that ran, whatever came of it",
+)
+
+results = Table(
+    "results",
+    metadata,
+    Column("sop_instance_uid", UID, primary_key=True),
+    Column("job_id", String(32), ForeignKey("jobs.id"), nullable=False, index=True),
+    Column("kind", String(32), nullable=False),
+    Column("sop_class_uid", UID, nullable=False),
+    Column("series_uid", UID, nullable=False),
+    Column("series_description", Text, nullable=False),
+    Column("sha256", DIGEST, nullable=False),
+    Column("numbers", JSON, nullable=False),
+    comment="One row a result object; its bytes are the blob",
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("job_id", String(32), ForeignKey("jobs.id"), nullable=False, index=True),
+    Column("sop_instance_uid", UID, ForeignKey("results.sop_instance_uid"), nullable=False),
+    Column("destination", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("next_attempt_at", UtcDateTime, nullable=False),
+    Column("lease_owner", String(128), nullable=False, default=""),
+    Column("lease_expires_at", UtcDateTime),
+    Column("detail", Text, nullable=False, default=""),
+    Column("stored_at", UtcDateTime),
+    UniqueConstraint("sop_instance_uid", "destination"),
+    Index("ix_outbox_state_next_attempt_at", "state", "next_attempt_at"),
+    comment="One row an object and destination",
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String(128), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("study_uid", UID, nullable=False, default=""),
+    Column("series_uid", UID, nullable=False, default="", index=True),
+    Column("instance_uid", UID, nullable=False, default=""),
+    Column("job_id", String(32), nullable=False, default="", index=True),
+    Column("reason", String(64), nullable=False, default=""),
+    Column("details", JSON, nullable=False),
+    comment="Append-only: triggers refuse UPDATE and DELETE",
+)
