@@ -6,7 +6,10 @@ well formed.
 
 import re
 import uuid
-from typing import Self
+from typing import Final, Self
+
+MANUFACTURER: Final = "Celadon"
+"""Manufacturer (0008,0070) of every object that this program makes, and how it knows its own again."""
 
 _UID_GRAMMAR = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
 _UID_MAX_CHARACTERS = 64

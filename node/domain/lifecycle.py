@@ -44,7 +44,7 @@ JOB_TRANSITIONS: dict[JobState, dict[JobState, str]] = {
         JobState.RETRACTED: "a person withdrew it",
     },
     JobState.NOT_ANALYSED: {
-        JobState.WAITING: "a person retried it",
+        JobState.WAITING: "a person retried it, or the series that a contour references arrived",
         JobState.SUPERSEDED: "a newer version has results",
     },
     JobState.QUARANTINED: {

@@ -61,6 +61,11 @@ class SqlInbox:
         first = found[0]
         return Series(series_uid, first.study_uid, first.patient, first.modality, found)
 
+    def holds(self, series_uid: SeriesUID) -> bool:
+        """Whether any instance of a series is here."""
+        with self._database.read() as connection:
+            return bool(connection.scalar(select(exists().where(series.c.series_uid == series_uid))))
+
     def is_in_conflict(self, series_uid: SeriesUID) -> bool:
         """Whether instances of several patients or studies share this series UID."""
         with self._database.read() as connection:
@@ -156,10 +161,26 @@ def _touch_series(connection: Connection, received: ReceivedInstance, now: datet
             "in_conflict": False,
         }
         connection.execute(insert(series).values(values))
+        _wake_orphans(connection, instance.series_uid, now)
         return
     same = (row["study_uid"], row["patient_id"], row["issuer"]) == (instance.study_uid, patient_id, issuer)
     changes = {"last_received_at": now, "in_conflict": row["in_conflict"] or not same}
     connection.execute(update(series).where(series.c.series_uid == instance.series_uid).values(changes))
+
+
+def _wake_orphans(connection: Connection, series_uid: SeriesUID, now: datetime) -> None:
+    """Have contours that came before the series they reference looked at again, now that it is here."""
+    waiting_for_it = (
+        select(instances.c.series_uid)
+        .join(annotation_references, annotation_references.c.sop_instance_uid == instances.c.sop_instance_uid)
+        .where(annotation_references.c.series_uid == series_uid)
+    )
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.series_uid.in_(waiting_for_it), jobs.c.reason == ReasonCode.ANNOTATION_ORPHAN.name)
+        .where(jobs.c.state == JobState.NOT_ANALYSED.value)
+        .values(state=JobState.WAITING.value, reason="", detail="", completed_at=now)
+    )
 
 
 def _open_job(connection: Connection, series_uid: SeriesUID, now: datetime) -> None:

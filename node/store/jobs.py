@@ -87,10 +87,15 @@ class JobStore:
         """The jobs in ``database``."""
         self._database = database
 
-    def complete(self, series_uid: SeriesUID, evidence: str) -> bool:
-        """Take a collecting series as complete; False when it was not collecting any more."""
+    def complete(self, series_uid: SeriesUID, evidence: str, count: int) -> bool:
+        """Take a collecting series as complete.
+
+        False when it was not collecting any more, or has not the ``count`` instances that the evidence is about.
+        """
         now = datetime.now(UTC)
         with self._database.write() as connection:
+            if count_instances(connection, series_uid) != count:
+                return False
             done = connection.execute(
                 update(jobs)
                 .where(jobs.c.series_uid == series_uid, jobs.c.state == JobState.COLLECTING.value)
@@ -106,7 +111,7 @@ class JobStore:
                 outcome=AuditOutcome.SUCCESS,
                 series_uid=series_uid,
                 job_id=done.id,
-                details={"evidence": evidence, "count": count_instances(connection, series_uid)},
+                details={"evidence": evidence, "count": count},
             )
             audit.append(connection, event)
         return True

@@ -1,0 +1,1 @@
+"""Learning: networks, preprocessing, explanation, predictors, segmenters. No DICOM network, no database."""

@@ -1,0 +1,1 @@
+"""What ships: one folder a bundle, laid out as MONAI bundles are."""

@@ -1,0 +1,52 @@
+"""Where the networks run: the device, and how many threads a worker may use."""
+
+import os
+import sys
+from typing import Final
+
+from node.errors import UsageError
+
+AUTO: Final = "auto"
+CPU: Final = "cpu"
+CUDA: Final = "cuda"
+_THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def limit_threads(workers: int) -> int:
+    """Give each of ``workers`` processes its share of the cores, at least one; returns the threads for this one.
+
+    Call it before torch is first imported: OpenMP reads its variables once, and processes whose threads outnumber the
+    cores slow each other up to a hundredfold.
+    """
+    threads = max(1, _cores() // max(1, workers))
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+    if "torch" in sys.modules:
+        import torch  # noqa: PLC0415  only where it is loaded already
+
+        torch.set_num_threads(threads)
+    return threads
+
+
+def choose(wanted: str = AUTO) -> str:
+    """``cpu`` or ``cuda`` for ``auto``, ``cpu`` or ``cuda``; UsageError when what is wanted is not there."""
+    if wanted not in {AUTO, CPU, CUDA}:
+        raise UsageError(f"device is {wanted!r}; it can be {AUTO}, {CPU} or {CUDA}")
+    if wanted == CPU:
+        return CPU
+    import torch  # noqa: PLC0415  loading takes seconds, and ``cpu`` needs none of it
+
+    if torch.cuda.is_available():
+        # Rounding to ten bits of mantissa moves predictions; the time it saves does not matter here.
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+        return CUDA
+    if wanted == CUDA:
+        raise UsageError("device is 'cuda', but no CUDA device can be used here")
+    return CPU
+
+
+def _cores() -> int:
+    """The cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,1 @@
+"""One short file a predictor; ``base`` owns what all of them do."""

@@ -1,0 +1,1 @@
+"""One operation a file: pure functions on arrays indexed [slice, row, column], each with its source cited."""

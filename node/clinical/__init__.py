@@ -1,0 +1,1 @@
+"""Where clinical variables come from: one file a source."""

@@ -1,0 +1,207 @@
+"""What ``celadon status``, ``jobs``, ``show`` and ``send`` print: a table for people, a document for programs."""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from node.dicom.peer import Peer
+from node.dicom.sending import SendResult, send_files
+from node.domain.identifiers import AeTitle
+from node.domain.lifecycle import DeliveryState, JobState
+from node.domain.reasons import ReasonCode
+from node.errors import UsageError
+from node.store.jobs import JobRecord
+from node.stores import BYTES_PER_GB, Stores
+
+NOT_WELL: Final = 1
+
+
+def show_status(stores: Stores, *, as_json: bool) -> int:
+    """How the node is; 1 when something waits for a person."""
+    counts = stores.jobs.counts()
+    deliveries = stores.outbox.counts()
+    oldest, last = stores.jobs.oldest_waiting(), stores.jobs.last_received()
+    needs_a_person = counts[JobState.QUARANTINED] + deliveries[DeliveryState.FAILED]
+    if as_json:
+        _print_json(
+            {
+                "jobs": {state.value: count for state, count in counts.items()},
+                "deliveries": {state.value: count for state, count in deliveries.items()},
+                "queue_depth": counts[JobState.WAITING],
+                "oldest_waiting": oldest,
+                "last_received": last,
+                "free_gb": round(stores.blobs.free_bytes() / BYTES_PER_GB, 1),
+                "well": needs_a_person == 0,
+            }
+        )
+    else:
+        table = Table("what", "count", title="Celadon")
+        for state, count in counts.items():
+            table.add_row(f"jobs {state.value}", str(count))
+        for delivery, count in deliveries.items():
+            table.add_row(f"deliveries {delivery.value}", str(count))
+        table.add_row("oldest waiting since", _moment(oldest))
+        table.add_row("last received", _moment(last))
+        table.add_row("free disk", f"{stores.blobs.free_bytes() / BYTES_PER_GB:.1f} GB")
+        Console().print(table)
+    return NOT_WELL if needs_a_person else 0
+
+
+def show_jobs(stores: Stores, *, state: str | None, patient: str | None, since: datetime | None, as_json: bool) -> int:
+    """The jobs, newest first."""
+    wanted = _state(state)
+    moment = since.astimezone(UTC) if since else None
+    found = stores.jobs.jobs(state=wanted, patient_id=patient, since=moment)
+    if as_json:
+        _print_json([_job(record) for record in found])
+        return 0
+    table = Table("job", "state", "patient", "modality", "predictor", "reason", "received", title=f"{len(found)} jobs")
+    for record in found:
+        table.add_row(
+            record.job_id, record.shown_state, record.patient_id, record.modality, record.predictor, record.reason,
+            _moment(record.last_received_at),
+        )  # fmt: skip
+    Console().print(table)
+    return 0
+
+
+def show_job(stores: Stores, job_id: str, *, as_json: bool) -> int:
+    """One job with its steps and objects; 1 when it waits for a person."""
+    record = stores.jobs.job(job_id)
+    if record is None:
+        raise UsageError(f"there is no job {job_id}")
+    document = describe_job(stores, record)
+    if as_json:
+        _print_json(document)
+    else:
+        _print_job(document)
+    return NOT_WELL if record.state is JobState.QUARANTINED else 0
+
+
+def describe_job(stores: Stores, record: JobRecord) -> dict[str, Any]:
+    """Everything that is known of a job, as a document."""
+    deliveries: dict[str, list[dict[str, str]]] = {}
+    for uid, destination, state, detail in stores.outbox.of(record.job_id):
+        deliveries.setdefault(uid, []).append({"destination": destination, "state": state.value, "detail": detail})
+    return _job(record) | {
+        "steps": [
+            {
+                "step": step.step.value,
+                "started_at": step.started_at,
+                "seconds": round(step.seconds, 3),
+                "outcome": step.outcome.value,
+                "details": step.details,
+            }
+            for step in stores.jobs.steps(record.job_id)
+        ],
+        "objects": [
+            {
+                "kind": made.kind.name.lower(),
+                "sop_instance_uid": made.uid,
+                "series_uid": made.series_uid,
+                "series_description": made.series_description,
+                "numbers": [{"name": one.name, "value": one.value, "unit": one.unit} for one in made.numbers],
+                "deliveries": deliveries.get(made.uid, []),
+            }
+            for made in stores.results.of(record.job_id)
+        ],
+    }
+
+
+def send_files_to(paths: Sequence[Path], to: str, calling: str) -> int:
+    """Store files, with progress; 1 when one was not stored."""
+    files = list(_files(paths))
+    if not files:
+        raise UsageError("there is no file to send")
+    console = Console(stderr=True)
+    with Progress(console=console) as progress:
+        task = progress.add_task("storing", total=len(files))
+        results = send_files(files, Peer.parse(to), AeTitle(calling), on_progress=lambda _: progress.advance(task))
+    failed = [result for result in results if not result.is_stored]
+    for result in failed:
+        console.print(f"{result.path}: {_answer(result)}", markup=False, highlight=False)
+    Console().print(f"{len(results) - len(failed)} of {len(results)} stored at {to}", markup=False, highlight=False)
+    return NOT_WELL if failed else 0
+
+
+def _answer(result: SendResult) -> str:
+    status = f"0x{result.status:04X} " if result.status is not None else ""
+    return f"{status}{result.detail}"
+
+
+def _files(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(file for file in path.rglob("*") if file.is_file())
+        else:
+            yield path
+
+
+def _state(name: str | None) -> JobState | None:
+    if name is None:
+        return None
+    try:
+        return JobState(name)
+    except ValueError as exc:
+        raise UsageError(f"--state {name}: known states are {', '.join(JobState)}") from exc
+
+
+def _job(record: JobRecord) -> dict[str, Any]:
+    reason = ReasonCode[record.reason].sentence if record.reason else ""
+    return {
+        "job": record.job_id,
+        "state": record.shown_state,
+        "version": record.version,
+        "supersedes": record.supersedes,
+        "patient_id": record.patient_id,
+        "study_uid": record.study_uid,
+        "series_uid": record.series_uid,
+        "modality": record.modality,
+        "predictor": record.predictor,
+        "reason": record.reason,
+        "reason_text": reason,
+        "detail": record.detail,
+        "created_at": record.created_at,
+        "last_received_at": record.last_received_at,
+        "completed_at": record.completed_at,
+        "claimed_at": record.claimed_at,
+        "finished_at": record.finished_at,
+        "delivered_at": record.delivered_at,
+    }
+
+
+def _print_job(document: dict[str, Any]) -> None:
+    console = Console()
+    facts = Table("job", document["job"], title="Analysis")
+    for name in ("state", "patient_id", "study_uid", "series_uid", "predictor", "reason", "reason_text", "detail"):
+        if document[name]:
+            facts.add_row(name.replace("_", " "), str(document[name]))
+    console.print(facts)
+    steps = Table("step", "seconds", "outcome", "details", title="Steps")
+    for step in document["steps"]:
+        details = ", ".join(f"{name} {value}" for name, value in step["details"].items())
+        steps.add_row(step["step"], f"{step['seconds']:.3f}", step["outcome"], details)
+    console.print(steps)
+    objects = Table("object", "series description", "numbers", "delivery", title="Objects")
+    for made in document["objects"]:
+        numbers = "\n".join(f"{one['name']}: {one['value']} {one['unit']}".rstrip() for one in made["numbers"])
+        sent = "\n".join(f"{one['destination']}: {one['state']} {one['detail']}".rstrip() for one in made["deliveries"])
+        objects.add_row(made["kind"], made["series_description"], numbers, sent)
+    console.print(objects)
+
+
+def _moment(moment: datetime | None) -> str:
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else "never"
+
+
+def _print_json(document: Any) -> None:
+    def encode(value: Any) -> str:
+        return value.isoformat() if isinstance(value, datetime) else str(value)
+
+    print(json.dumps(document, default=encode, indent=2, ensure_ascii=False))  # noqa: T201 — the promised document

@@ -1,0 +1,1 @@
+"""Result objects: one report in, finished DICOM files out. The only room that knows highdicom."""

@@ -1,0 +1,27 @@
+"""Which predictor a region of interest goes to: the first rule whose conditions all hold."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from node.domain.imaging import Roi, Series
+from node.domain.reasons import ReasonCode
+from node.errors import Refused
+from node.settings import RuleSettings
+
+
+def choose(rules: Sequence[RuleSettings], series: Series, roi: Roi) -> str:
+    """The predictor's registered name.
+
+    Raises:
+        Refused: NO_RULE when no rule matches.
+    """
+    for rule in rules:
+        if all(_matches(name, pattern, series, roi) for name, pattern in rule.when.items()):
+            return rule.predictor
+    raise Refused(ReasonCode.NO_RULE, f"anatomy {roi.anatomy.key}")
+
+
+def _matches(name: str, pattern: str, series: Series, roi: Roi) -> bool:
+    value = {"RoiAnatomy": roi.anatomy.key, "RoiLabel": roi.label, "Modality": series.modality}.get(name)
+    value = series.attribute(name) if value is None else value
+    return fnmatchcase(value.lower(), pattern.lower())

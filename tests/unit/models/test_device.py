@@ -1,0 +1,43 @@
+"""Devices and threads."""
+
+import os
+
+import pytest
+import torch
+
+from models import device
+from node.errors import UsageError
+
+
+@pytest.fixture
+def _own_surroundings(monkeypatch: pytest.MonkeyPatch) -> object:
+    """Undo what a test does to the environment and to torch."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setenv("MKL_NUM_THREADS", "2")
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("_own_surroundings")
+@pytest.mark.parametrize(("cores", "workers", "threads"), [(8, 2, 4), (8, 3, 2), (2, 4, 1), (4, 0, 4)])
+def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch, cores: int, workers: int, threads: int) -> None:
+    """Each worker gets its whole share of the cores and at least one, in the environment and in torch."""
+    monkeypatch.setattr(device, "_cores", lambda: cores)
+    assert device.limit_threads(workers) == threads
+    assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == str(threads)
+    assert torch.get_num_threads() == threads
+
+
+def test_auto_falls_back_to_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without CUDA ``auto`` is the CPU, and asking for CUDA is an error that says so."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device.choose() == "cpu"
+    with pytest.raises(UsageError, match="no CUDA device"):
+        device.choose("cuda")
+
+
+def test_an_unknown_device_is_an_error() -> None:
+    """A device that is not one of the three is a usage error naming it."""
+    with pytest.raises(UsageError, match="'tpu'"):
+        device.choose("tpu")

@@ -1,0 +1,22 @@
+"""Fixtures for the result objects: reports whose series lies in a fresh folder."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from node.domain.prediction import Prediction
+from node.domain.reporting import Report
+from tests.unit.node.reports.factory import CtSpec, build_report, gtrnet
+
+ReportFactory = Callable[..., Report]
+
+
+@pytest.fixture
+def make_report(tmp_path: Path) -> ReportFactory:
+    """``make_report(prediction, spec)`` writes the series into a fresh folder and returns the report."""
+
+    def make(prediction: Prediction | None = None, spec: CtSpec | None = None) -> Report:
+        return build_report(tmp_path, prediction or gtrnet(), spec)
+
+    return make

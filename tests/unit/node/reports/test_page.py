@@ -1,0 +1,56 @@
+"""The frame of the pages."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from node.domain.reporting import Report
+from node.reports import page
+from node.reports.evidence import gather
+from tests.unit.node.reports.factory import CtSpec
+
+MakeReport = Callable[..., Report]
+
+
+@pytest.mark.parametrize(
+    ("characters", "name", "shown"),
+    [
+        ("ISO_IR 100", "Müller^Jörg".encode("latin-1"), "Müller, Jörg"),
+        ("ISO_IR 192", "王^小东".encode(), page.NAME_NOT_DRAWABLE),
+        ("ISO_IR 192", "Wang^XiaoDong=王^小东".encode(), "Wang, XiaoDong"),
+        (None, b"\xcd\xf5^\xd0\xa1", page.NAME_NOT_DRAWABLE),
+        ("ISO_IR 100", b"", "(no name)"),
+    ],
+)
+def test_a_name_is_drawn_right_or_said_to_be_undrawable(
+    make_report: MakeReport, characters: str | None, name: bytes, shown: str
+) -> None:
+    """A name never becomes boxes: the Latin group stands in, or the page says that it cannot draw it."""
+    evidence = gather(make_report(None, CtSpec(character_set=characters, name=name)), [0])
+    assert page.patient_name(evidence) == shown
+
+
+def test_the_sides_of_a_supine_patient(make_report: MakeReport) -> None:
+    """The patient's right is at the left of the picture, the front is up."""
+    assert page.directions(make_report()) == ("R", "L", "A", "P")
+
+
+def test_the_sides_follow_the_geometry(make_report: MakeReport) -> None:
+    """A patient who was scanned prone is not shown with supine letters."""
+    report = make_report()
+    turned = replace(report.volume.geometry, direction=((-1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, 1.0)))
+    assert page.directions(replace(report, volume=replace(report.volume, geometry=turned))) == ("L", "R", "P", "A")
+
+
+def test_a_slice_is_named_so_that_it_is_found_again(make_report: MakeReport) -> None:
+    """Number from one, total and position in millimetres."""
+    assert page.place(make_report(), 2) == "Slice 3 of 6, z = 106.0 mm"
+
+
+def test_the_warning_band_is_the_brightest_part(make_report: MakeReport) -> None:
+    """The warning is dark on light while the page is light on dark, on any monitor."""
+    report = make_report()
+    pixels = page.frame(report, gather(report, [0])).pixels
+    band = pixels[page.HEADER_BOTTOM + 2 : page.BAND_BOTTOM - 1]
+    assert band.mean() > 4 * pixels[page.BAND_BOTTOM + 2 :].mean()

@@ -1,0 +1,188 @@
+"""The structured report."""
+
+import io
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread
+
+from node.domain.reporting import ObjectKind, Report
+from node.errors import Fatal, Retryable
+from node.reports.naming import instance_uid, series_uid, tracking_uid
+from node.reports.sr import StructuredReportWriter
+from tests.unit.node.reports.factory import gtrnet, porcelain
+
+MakeReport = Callable[..., Report]
+
+
+def _content(report: Report) -> bytes:
+    return StructuredReportWriter().write(report)[0].content
+
+
+def _written(report: Report) -> Dataset:
+    return dcmread(io.BytesIO(_content(report)))
+
+
+def _items(dataset: Dataset) -> Iterator[Dataset]:
+    for item in dataset.get("ContentSequence", ()):
+        yield item
+        yield from _items(item)
+
+
+def _meaning(item: Dataset) -> str:
+    return str(item.ConceptNameCodeSequence[0].CodeMeaning)
+
+
+def _values(dataset: Dataset) -> dict[str, float]:
+    return {
+        _meaning(item): float(item.MeasuredValueSequence[0].NumericValue)
+        for item in _items(dataset)
+        if item.ValueType == "NUM" and _meaning(item).startswith(("Probability", "Decision"))
+    }
+
+
+def _texts(dataset: Dataset, name: str) -> list[str]:
+    return [item.TextValue for item in _items(dataset) if item.ValueType == "TEXT" and _meaning(item) == name]
+
+
+def test_it_is_a_preliminary_unverified_oncology_measurement_report(make_report: MakeReport) -> None:
+    """The document is complete in itself, but no person stands behind it."""
+    dataset = _written(make_report())
+    assert dataset.ConceptNameCodeSequence[0].CodeValue == "126001"
+    flags = (dataset.CompletionFlag, dataset.PreliminaryFlag, dataset.VerificationFlag)
+    assert flags == ("COMPLETE", "PRELIMINARY", "UNVERIFIED")
+
+
+def test_the_probabilities_are_per_cent(make_report: MakeReport) -> None:
+    """Each class has its probability in per cent under a name of its own."""
+    assert _values(_written(make_report(gtrnet()))) == {
+        "Probability of cT1": 5.7,
+        "Probability of cT2": 14.2,
+        "Probability of cT3": 62.1,
+        "Probability of cT4": 18.0,
+    }
+
+
+def test_the_threshold_stands_beside_the_probability(make_report: MakeReport) -> None:
+    """A single score is shown with the threshold that decided."""
+    assert _values(_written(make_report(porcelain()))) == {"Probability of high NTR": 73.4, "Decision threshold": 52.0}
+
+
+def test_the_category_is_a_prediction_with_an_ajcc_value(make_report: MakeReport) -> None:
+    """The AJCC code is the value of a predicted category, never a staging statement by itself; votes are listed."""
+    coded = [
+        (_meaning(item), item.ConceptCodeSequence[0].CodeValue)
+        for item in _items(_written(make_report()))
+        if item.ValueType == "CODE"
+    ]
+    assert ("Predicted cT category", "1228938002") in coded
+    assert [value for name, value in coded if name == "Vote of one slice"] == ["1228938002"] * 2 + ["1228944003"]
+
+
+def test_the_volume_is_by_voxel_summation(make_report: MakeReport) -> None:
+    """The region's volume is given in millilitres with its method."""
+    report = make_report()
+    (volume,) = [item for item in _items(_written(report)) if item.ValueType == "NUM" and _meaning(item) == "Volume"]
+    measured = volume.MeasuredValueSequence[0]
+    assert float(measured.NumericValue) == pytest.approx(report.roi.volume_ml, abs=0.005)
+    assert measured.MeasurementUnitsCodeSequence[0].CodeValue == "mL"
+    assert volume.ContentSequence[0].ConceptCodeSequence[0].CodeValue == "YEKZ"
+
+
+def test_the_group_is_tracked_and_references_the_segment(make_report: MakeReport) -> None:
+    """The measurement group carries the tracking UID and points at the segment that the same report becomes."""
+    report = make_report()
+    found = list(_items(_written(report)))
+    uids = [item.UID for item in found if item.ValueType == "UIDREF"]
+    assert tracking_uid(report) in uids
+    assert report.series.uid in uids
+    (segment,) = [item for item in found if _meaning(item) == "Referenced Segment"]
+    reference = segment.ReferencedSOPSequence[0]
+    assert reference.ReferencedSOPInstanceUID == instance_uid(report, ObjectKind.SEGMENTATION)
+    assert reference.ReferencedSegmentNumber == 1
+
+
+def test_the_evidence_is_the_key_slices_and_the_segmentation(make_report: MakeReport) -> None:
+    """The document lists what it refers to and nothing else."""
+    report = make_report()
+    listed = {
+        reference.ReferencedSOPInstanceUID
+        for study in _written(report).CurrentRequestedProcedureEvidenceSequence
+        for series in study.ReferencedSeriesSequence
+        for reference in series.ReferencedSOPSequence
+    }
+    keys = {report.volume.instance_uids[k] for k in report.prediction.explanation.key_slices}
+    assert listed == {*keys, instance_uid(report, ObjectKind.SEGMENTATION)}
+
+
+def test_the_statement_gives_the_answer_and_its_limits(make_report: MakeReport) -> None:
+    """The comment says in plain words what was found, what is missing, and that it is not for clinical use."""
+    (comment,) = _texts(_written(make_report(porcelain())), "Comment")
+    for words in (
+        "Predicted NTR class: High neutrophil-to-T-cell ratio",
+        "73.4 %",
+        "NOT FOR CLINICAL USE",
+        "trained on phantoms, not on patients",
+        "Missing and imputed: CA19-9, CEA",
+        "outside the box",
+    ):
+        assert words in comment
+
+
+def test_the_summary_warns_with_the_disclaimer(make_report: MakeReport) -> None:
+    """Whoever reads the summary alone is still warned."""
+    (summary,) = _texts(_written(make_report()), "Summary")
+    assert "cT3" in summary
+    assert "NOT FOR CLINICAL USE" in summary
+    assert "UNTRAINED, FOR PLUMBING ONLY" in summary
+
+
+def test_clinical_values_are_listed_with_their_source(make_report: MakeReport) -> None:
+    """What went into the prediction is there with unit, source and date; what was imputed is named."""
+    dataset = _written(make_report(porcelain()))
+    assert _texts(dataset, "Clinical value used") == ["age: 65 years (dicom-header, 2024-05-06)"]
+    assert _texts(dataset, "Clinical value missing, imputed") == ["CA19-9", "CEA"]
+
+
+def test_the_private_scheme_is_introduced(make_report: MakeReport) -> None:
+    """A receiver can find out whose codes the private ones are."""
+    (scheme,) = _written(make_report()).CodingSchemeIdentificationSequence
+    assert scheme.CodingSchemeDesignator == "99CELADON"
+
+
+def test_the_superseded_report_is_the_predecessor(make_report: MakeReport, tmp_path: Path) -> None:
+    """A new version references the document that it replaces."""
+    report = make_report()
+    (old,) = StructuredReportWriter().write(report)
+    path = tmp_path / "old.dcm"
+    path.write_bytes(old.content)
+    (item,) = _written(replace(report, version=2, predecessor_paths=(path,))).PredecessorDocumentsSequence
+    series = item.ReferencedSeriesSequence[0]
+    assert series.SeriesInstanceUID == series_uid(report, ObjectKind.STRUCTURED_REPORT)
+    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == old.uid
+
+
+def test_an_unreadable_predecessor_is_told_apart(make_report: MakeReport, tmp_path: Path) -> None:
+    """A file that is away may come back; a file that is not DICOM needs a person."""
+    report = make_report()
+    with pytest.raises(Retryable):
+        _content(replace(report, predecessor_paths=(tmp_path / "away.dcm",)))
+    (tmp_path / "text.dcm").write_text("not DICOM at all, but long enough to be looked at " * 10)
+    with pytest.raises(Fatal):
+        _content(replace(report, predecessor_paths=(tmp_path / "text.dcm",)))
+
+
+@pytest.mark.skipif(shutil.which("dsrdump") is None, reason="dsrdump (DCMTK) is not installed")
+def test_another_toolkit_reads_the_numbers(make_report: MakeReport, tmp_path: Path) -> None:
+    """DCMTK shows the document with its probabilities."""
+    path = tmp_path / "report.dcm"
+    path.write_bytes(_content(make_report()))
+    shown = subprocess.run(
+        ["dsrdump", "+Pl", str(path)], capture_output=True, text=True, errors="replace", check=True
+    ).stdout
+    assert '"Probability of cT3")="62.1" (%,UCUM' in shown
+    assert "NOT FOR CLINICAL USE" in shown

@@ -1,0 +1,88 @@
+"""The one place that chooses concrete classes for workers: stores, segmenters, predictors, sources, writers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from models import device, registry
+from models.bundle import Bundle, shipped
+from node import log
+from node.clinical.registry import SOURCES
+from node.destinations.registry import destinations
+from node.domain.coding import Anatomy
+from node.domain.ports import ClinicalSource, Destination, Predictor, ReportWriter, Segmenter
+from node.errors import UsageError
+from node.reports.registry import WRITERS, resolve
+from node.settings import Settings
+from node.stores import Stores
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Everything that an analysis needs, ready to use."""
+
+    settings: Settings
+    stores: Stores
+    segmenters: Mapping[Anatomy, Sequence[Segmenter]]
+    predictors: Mapping[str, Predictor]
+    sources: Sequence[ClinicalSource]
+    writers: Sequence[ReportWriter]
+    destinations: Mapping[str, Destination]
+    node_version: str
+
+
+def open_workshop(settings: Settings) -> Workshop:
+    """The workshop of one analysing process, its models loaded and warm.
+
+    Raises:
+        BundleError: a model bundle is incomplete or has changed.
+        UsageError: a setting names something that does not exist.
+    """
+    device.limit_threads(settings.workers.cpu)
+    return Workshop(
+        settings=settings,
+        stores=Stores.open(settings),
+        segmenters=_segmenters(settings),
+        predictors={name: _predictor(name) for name in _wanted(settings)},
+        sources=tuple(source() for source in SOURCES.values()),
+        writers=tuple(resolve(name) for name in WRITERS),
+        destinations=destinations(settings),
+        node_version=version("celadon"),
+    )
+
+
+def _segmenters(settings: Settings) -> dict[Anatomy, tuple[Segmenter, ...]]:
+    made: dict[Anatomy, tuple[Segmenter, ...]] = {}
+    for anatomy in Anatomy:
+        names = settings.segmenter.get(anatomy.key, ())
+        for name in names:
+            if name not in registry.SEGMENTERS:
+                known = ", ".join(sorted(registry.SEGMENTERS))
+                raise UsageError(f"segmenter.{anatomy.key}: there is no segmenter {name!r}; known: {known}")
+        made[anatomy] = tuple(registry.resolve(registry.SEGMENTERS[name])() for name in names)
+    return made
+
+
+def _wanted(settings: Settings) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(rule.predictor for rule in settings.rules))
+    for name in names:
+        if name not in registry.PREDICTORS:
+            known = ", ".join(sorted(registry.PREDICTORS))
+            raise UsageError(f"rules: there is no predictor {name!r}; known: {known}")
+    return names
+
+
+def _predictor(name: str) -> Predictor:
+    bundle = Bundle.open(shipped(name))
+    predictor: Predictor = registry.resolve(registry.PREDICTORS[name])(bundle, device.choose(device.CPU))
+    predictor.warm()
+    identity = predictor.identity
+    log.get().info(
+        log.MODEL_LOADED,
+        predictor=name,
+        version=identity.version,
+        digest=identity.digest,
+        training_status=identity.status.value,
+        disclaimer=identity.disclaimer,
+    )
+    return predictor
