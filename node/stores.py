@@ -1,4 +1,4 @@
-"""The store put together: the rooms of ``node.store`` over one database and one blob store, as every process uses it."""
+"""The store put together: the rooms of ``node.store`` over one database and one blob store."""
 
 from dataclasses import dataclass
 from typing import Final, Self

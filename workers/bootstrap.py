@@ -23,7 +23,7 @@ class Workshop:
 
     settings: Settings
     stores: Stores
-    segmenters: Mapping[Anatomy, Sequence[Segmenter]]
+    segmenters: Sequence[tuple[Segmenter, Sequence[Anatomy]]]
     predictors: Mapping[str, Predictor]
     sources: Sequence[ClinicalSource]
     writers: Sequence[ReportWriter]
@@ -51,16 +51,16 @@ def open_workshop(settings: Settings) -> Workshop:
     )
 
 
-def _segmenters(settings: Settings) -> dict[Anatomy, tuple[Segmenter, ...]]:
-    made: dict[Anatomy, tuple[Segmenter, ...]] = {}
+def _segmenters(settings: Settings) -> tuple[tuple[Segmenter, tuple[Anatomy, ...]], ...]:
+    """Every configured segmenter with the organs that name it, in the order in which they are named."""
+    organs: dict[str, list[Anatomy]] = {}
     for anatomy in Anatomy:
-        names = settings.segmenter.get(anatomy.key, ())
-        for name in names:
+        for name in settings.segmenter.get(anatomy.key, ()):
             if name not in registry.SEGMENTERS:
                 known = ", ".join(sorted(registry.SEGMENTERS))
                 raise UsageError(f"segmenter.{anatomy.key}: there is no segmenter {name!r}; known: {known}")
-        made[anatomy] = tuple(registry.resolve(registry.SEGMENTERS[name])() for name in names)
-    return made
+            organs.setdefault(name, []).append(anatomy)
+    return tuple((registry.resolve(registry.SEGMENTERS[name])(), tuple(asked)) for name, asked in organs.items())
 
 
 def _wanted(settings: Settings) -> tuple[str, ...]:

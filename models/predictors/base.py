@@ -72,5 +72,7 @@ class BasePredictor(ABC, Generic[NetworkT]):
         if not roi.mask.any():
             raise Refused(ReasonCode.ROI_EMPTY, "the mask of the region has no voxel")
         # A sum is not finite when a term is not: one pass, and no second array of the volume's size.
-        if not np.isfinite(volume.hu.sum(dtype=np.float64)):
+        with np.errstate(invalid="ignore"):
+            total = volume.hu.sum(dtype=np.float64)
+        if not np.isfinite(total):
             raise Refused(ReasonCode.INPUT_CONTRACT, "the volume holds values that are not finite numbers")

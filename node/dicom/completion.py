@@ -1,7 +1,7 @@
-"""When is a series complete? DICOM has no signal for it, so it is decided from evidence, soonest first:
+"""When is a series complete? DICOM has no signal for it, so it is decided from evidence, soonest first.
 
-1. the association that brought it is released, its slices are evenly spaced with none missing and none twice, and it has
-   been quiet for a time learnt from this sender's own gaps;
+1. the association that brought it is released, its slices are evenly spaced with none missing and none twice, and it
+   has been quiet for a time learnt from this sender's own gaps;
 2. it has been quiet for the longest time there is.
 
 Quiet counts only while the listener is up: the watch lives in its memory, and starts anew with it.

@@ -1,10 +1,12 @@
 """Drawing: text, panels and CT slices on one RGB canvas; knows nothing of DICOM or of reports.
 
-Text is set in the font that Pillow carries, so that a page has the same bytes on every machine with the same Pillow;
-what that font cannot draw is reported by ``drawable`` and never becomes boxes. Colours differ in lightness, so that a
+Text is set in the font that Pillow carries, which is the same on every machine but draws ASCII only. Text beyond
+ASCII (in practice: names) is set in the first font of ``FALLBACK_FONTS`` that is installed and has every character;
+what none can draw right is told apart by ``drawable`` and never becomes boxes. Colours differ in lightness, so that a
 page reads the same on a greyscale monitor.
 """
 
+import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -14,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from node.domain.imaging import BoolArray, FloatArray
+from node.errors import Fatal
 
 Colour = tuple[int, int, int]
 Box = tuple[int, int, int, int]
@@ -42,26 +45,66 @@ _HALO: Final = 3
 _NOT_IN_ANY_FONT: Final = "\uffff"
 
 
-@lru_cache(maxsize=32)
-def font(size: int) -> ImageFont.FreeTypeFont:
-    """The page's font at ``size`` pixels."""
-    chosen = ImageFont.load_default(size=size)
-    if not isinstance(chosen, ImageFont.FreeTypeFont):  # pragma: no cover - Pillow without FreeType
-        raise TypeError("Pillow was built without FreeType, which the pages need")
+FALLBACK_FONTS: tuple[str, ...] = (
+    "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
+    "/usr/share/fonts/dejavu-sans-fonts/DejaVuSans.ttf",
+    "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
+    "/usr/share/fonts/google-noto-cjk/NotoSansCJK-Regular.ttc",
+    "/usr/share/fonts/truetype/wqy/wqy-microhei.ttc",
+    "/usr/share/fonts/truetype/wqy/wqy-zenhei.ttc",
+)
+"""Fonts of Debian's and Red Hat's packages for accented Latin, Greek, Cyrillic, and Chinese, Japanese and Korean."""
+
+
+@lru_cache(maxsize=128)
+def _font(size: int, path: str = "") -> ImageFont.FreeTypeFont:
+    """The font at ``path`` (empty: Pillow's own) at ``size`` pixels; OSError when it is not installed."""
+    chosen = ImageFont.truetype(path, size) if path else ImageFont.load_default(size=size)
+    if not isinstance(chosen, ImageFont.FreeTypeFont):
+        raise Fatal("Pillow was built without FreeType, which the pages need")
     return chosen
 
 
 @lru_cache(maxsize=4096)
-def _has_glyph(character: str) -> bool:
-    ruler = font(24)
-    missing = ruler.getmask(_NOT_IN_ANY_FONT)
-    drawn = ruler.getmask(character)
+def _has_glyph(character: str, path: str) -> bool:
+    try:
+        ruler = _font(24, path)
+    except OSError:
+        return False
+    missing, drawn = ruler.getmask(_NOT_IN_ANY_FONT), ruler.getmask(character)
     return drawn.size != missing.size or bytes(drawn) != bytes(missing)
 
 
+def _is_set_plainly(character: str) -> bool:
+    """Whether ``character`` needs no shaping: right-to-left scripts and combining marks would be drawn wrong."""
+    return (
+        character.isprintable()
+        and unicodedata.bidirectional(character) not in {"R", "AL", "AN"}
+        and not unicodedata.category(character).startswith("M")
+    )
+
+
+def _face(text: str) -> str | None:
+    """The path of the first font that draws all of ``text`` (empty: Pillow's own), None when there is none."""
+    if not all(_is_set_plainly(character) for character in text):
+        return None
+    faces = ("", *FALLBACK_FONTS)
+    return next((path for path in faces if all(_has_glyph(c, path) for c in text if c != " ")), None)
+
+
 def drawable(text: str) -> bool:
-    """Whether the font has a glyph for every character of ``text``."""
-    return all(character == " " or (character.isprintable() and _has_glyph(character)) for character in text)
+    """Whether every character of ``text`` can be drawn right with one of the fonts at hand."""
+    return _face(text) is not None
+
+
+def font(size: int, text: str = "") -> ImageFont.FreeTypeFont:
+    """The font that ``text`` is set in at ``size`` pixels."""
+    return _font(size, _face(text) or "")
+
+
+def without_boxes(text: str) -> str:
+    """``text``, with a question mark for each character that cannot be drawn where the whole cannot be."""
+    return text if drawable(text) else "".join(c if c == " " or _face(c) == "" else "?" for c in text)
 
 
 def windowed(hu: FloatArray) -> RgbArray:
@@ -217,12 +260,19 @@ class Canvas:
         halo: bool = False,
     ) -> None:
         """One line of text, shortened with an ellipsis to ``width`` pixels where it is given."""
-        words = text if width is None else shortened(text, size, width)
+        words = without_boxes(text)
+        words = words if width is None else shortened(words, size, width)
         stroke = _HALO if halo else 0
         for shift in (0, 1) if bold else (0,):  # the font has one weight; a second stroke beside the first is bolder
             place = (at[0] + shift, at[1])
             self._draw.text(
-                place, words, font=font(size), fill=colour, anchor=anchor, stroke_width=stroke, stroke_fill=(0, 0, 0)
+                place,
+                words,
+                font=font(size, words),
+                fill=colour,
+                anchor=anchor,
+                stroke_width=stroke,
+                stroke_fill=(0, 0, 0),
             )
 
     def paragraph(
@@ -232,7 +282,7 @@ class Canvas:
         left, top, right, bottom = box
         step = round(size * 1.3)
         indent = round(font(size).getlength(bullet)) if bullet else 0
-        lines = wrapped(text, size, right - left - indent)
+        lines = wrapped(without_boxes(text), size, right - left - indent)
         room = max(0, (bottom - top) // step)
         if room and len(lines) > room:
             lines = [*lines[: room - 1], shortened(" ".join(lines[room - 1 :]), size, right - left - indent)]
@@ -245,9 +295,9 @@ class Canvas:
 
 def shortened(text: str, size: int, width: int) -> str:
     """``text``, or as much of it with an ellipsis as fits into ``width`` pixels."""
-    if font(size).getlength(text) <= width:
+    if font(size, text).getlength(text) <= width:
         return text
-    while text and font(size).getlength(text + "...") > width:
+    while text and font(size, text).getlength(text + "...") > width:
         text = text[:-1]
     return text.rstrip() + "..."
 
@@ -257,7 +307,7 @@ def wrapped(text: str, size: int, width: int) -> list[str]:
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word
-        if lines and font(size).getlength(longer) <= width:
+        if lines and font(size, longer).getlength(longer) <= width:
             lines[-1] = longer
         else:
             lines.append(word)

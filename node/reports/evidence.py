@@ -129,7 +129,8 @@ def key_slices(report: Report) -> tuple[int, ...]:
 
 
 def _path(report: Report, index: int) -> Path:
-    path = report.series.instances[index].path
+    instances = report.series.instances
+    path = instances[index].path if index < len(instances) else None
     if path is None:
         raise Fatal(f"slice {index} of the report has no file")
     return path
@@ -137,11 +138,14 @@ def _path(report: Report, index: int) -> Path:
 
 def _read(report: Report, index: int) -> Dataset:
     try:
-        return dcmread(_path(report, index), stop_before_pixels=True, specific_tags=[*_IMAGE, *COPIED])
+        header = dcmread(_path(report, index), stop_before_pixels=True, specific_tags=[*_IMAGE, *COPIED])
     except OSError as error:
         raise Retryable(f"the file of slice {index} cannot be read: {error.strerror}") from error
     except InvalidDicomError as error:
         raise Fatal(f"the file of slice {index} is not DICOM") from error
+    if header.get("SOPInstanceUID") != report.volume.instance_uids[index]:
+        raise Fatal(f"the file of slice {index} is of another image: the report's series and volume differ in order")
+    return header
 
 
 def _neutral(header: Dataset, report: Report) -> Dataset:

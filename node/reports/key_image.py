@@ -55,8 +55,7 @@ def _legend(canvas: Canvas, report: Report, ct: Slice) -> None:
     page.region_key(canvas, (MARGIN, top + 110), f"region of interest ({report.roi.label or report.roi.anatomy.key})")
     left = SIDE - MARGIN - _SMALL
     if report.prediction.explanation.is_empty:
-        canvas.text((left, top + 2), NO_EVIDENCE, 26, bold=True)
-        canvas.paragraph((left, top + 42, SIDE - MARGIN, top + 120), "The model marks no place in the image.", 18)
+        canvas.paragraph((left, top + 2, SIDE - MARGIN, top + 80), "The model marks no place in the image.", 19)
         return
     page.region_key(canvas, (MARGIN, top + 138), "map at half of its full scale", dashed=True)
     _bar(canvas, (left, top), _SMALL)

@@ -1,5 +1,6 @@
 """The page frame and the CT panels that the summary and the key images share: who, what limits it, which slice."""
 
+import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,7 @@ HEADER_BOTTOM: Final = 96
 BAND_BOTTOM: Final = 140
 FOOTER_TOP: Final = 964
 NAME_NOT_DRAWABLE: Final = "(name not drawable)"
+_KEY_WIDTH: Final = 440
 _AXES: Final = (("L", "R"), ("P", "A"), ("H", "F"))
 
 
@@ -65,7 +67,7 @@ def frame(report: Report, evidence: Evidence) -> Canvas:
 
 def patient_name(evidence: Evidence) -> str:
     """The first component group of the name that can be drawn (PS3.5 section 6.2.1), family name first."""
-    name = evidence.text("PatientName")
+    name = unicodedata.normalize("NFC", evidence.text("PatientName"))
     if not name:
         return "(no name)"
     for group in name.split("="):
@@ -76,7 +78,7 @@ def patient_name(evidence: Evidence) -> str:
 
 
 def _drawn(evidence: Evidence, keyword: str, nothing: str = "-") -> str:
-    text = evidence.text(keyword)
+    text = unicodedata.normalize("NFC", evidence.text(keyword))
     return (text if drawing.drawable(text) else "(not drawable)") if text else nothing
 
 
@@ -91,19 +93,24 @@ def _header(canvas: Canvas, evidence: Evidence) -> None:
     born, sex = _date(_drawn(evidence, "PatientBirthDate")), _drawn(evidence, "PatientSex")
     line = f"ID {_drawn(evidence, 'PatientID')}   born {born}   sex {sex}"
     canvas.text((MARGIN, 58), line, 20, width=middle - 2 * MARGIN)
-    study = f"{_drawn(evidence, 'StudyDescription', 'Study')}  {_date(_drawn(evidence, 'StudyDate'))}"
+    study = f"{_date(_drawn(evidence, 'StudyDate'))}  {_drawn(evidence, 'StudyDescription', 'Study')}"
     canvas.text((right, 20), study, 20, anchor="ra", width=right - middle)
     accession = f"Accession {_drawn(evidence, 'AccessionNumber')}"
     canvas.text((right, 58), accession, 20, FAINT, anchor="ra", width=right - middle)
 
 
 def _band(canvas: Canvas, report: Report) -> None:
-    """The warning: black on light, the strongest contrast of the page."""
+    """The warning: black on light, the strongest contrast of the page; a long one is set in two lines, not cut."""
     canvas.rectangle((0, HEADER_BOTTOM + 1, SIDE, BAND_BOTTOM), fill=drawing.WARNING)
     first, *others = warnings(report)
     shouted = [f"AI RESULT, {first.upper()}", *(text.upper() if text.startswith("not ") else text for text in others)]
-    middle = (SIDE // 2, (HEADER_BOTTOM + BAND_BOTTOM) // 2)
-    canvas.text(middle, "   |   ".join(shouted), 22, PAPER, anchor="mm", bold=True, width=SIDE - 2 * MARGIN)
+    width = SIDE - 2 * MARGIN
+    line = "   |   ".join(shouted)
+    if drawing.font(22, line).getlength(line) <= width:
+        middle = (SIDE // 2, (HEADER_BOTTOM + BAND_BOTTOM) // 2)
+        canvas.text(middle, line, 22, PAPER, anchor="mm", bold=True)
+    else:
+        canvas.paragraph((MARGIN, HEADER_BOTTOM + 2, SIDE - MARGIN, BAND_BOTTOM + 4), line, 17, PAPER, bold=True)
 
 
 def _footer(canvas: Canvas, report: Report) -> None:
@@ -161,4 +168,4 @@ def region_key(canvas: Canvas, at: tuple[int, int], words: str, *, dashed: bool 
             canvas.line((x + start, y), (x + start + 7, y), INK, 2)
     else:
         canvas.line((x, y), (x + 34, y), OUTLINE, 3)
-    canvas.text((x + 46, y), words, 17, anchor="lm")
+    canvas.text((x + 46, y), words, 17, anchor="lm", width=_KEY_WIDTH)

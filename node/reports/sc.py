@@ -50,6 +50,8 @@ class KeyImageWriter:
         _derive(dataset, report, evidence, index, how)
         _, right, _, lower = page.directions(report)
         dataset.PatientOrientation = [right, lower]
+        if not explanation.is_empty:
+            dataset.DerivationCodeSequence = [concept(codes.EXPLANATIONS[explanation.method])]
         numbers = (ReportedNumber("Slice", index + 1),)
         return seal(dataset, report, evidence, self.kind, numbers)
 

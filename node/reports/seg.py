@@ -14,7 +14,7 @@ from node.reports.codes import ABNORMAL_STRUCTURE, LESION, concept
 from node.reports.envelope import arguments, seal
 from node.reports.evidence import Evidence, gather, slices_of
 from node.reports.identity import region_algorithm
-from node.reports.naming import dimension_uid, tracking_identifier, tracking_uid, warnings
+from node.reports.naming import dimension_uid, series_description, tracking_identifier, tracking_uid
 
 SOP_CLASS: Final = SegmentationStorage
 SEGMENT_NUMBER: Final = 1
@@ -43,7 +43,7 @@ class SegmentationWriter:
             segmentation_type=SegmentationTypeValues.BINARY,
             segment_descriptions=[_description(report, evidence)],
             content_label="AI_REGION",
-            content_description="; ".join(warnings(report)[:2]),
+            content_description=series_description(report, self.kind),
             omit_empty_frames=False,
             **arguments(report, self.kind),
         )
@@ -60,7 +60,7 @@ def _description(report: Report, evidence: Evidence) -> SegmentDescription:
     received = roi.source_instance_uid is not None
     description = SegmentDescription(
         segment_number=SEGMENT_NUMBER,
-        segment_label=evidence.characters.fit(roi.label or tracking_identifier(report))[:_LABEL_CHARACTERS],
+        segment_label=_label(report, evidence),
         segmented_property_category=concept(ABNORMAL_STRUCTURE),
         segmented_property_type=concept(LESION),
         algorithm_type=SegmentAlgorithmTypeValues.SEMIAUTOMATIC if received else SegmentAlgorithmTypeValues.AUTOMATIC,
@@ -73,6 +73,12 @@ def _description(report: Report, evidence: Evidence) -> SegmentDescription:
     if received:
         description.SegmentDescription = f"As received in {roi.source_instance_uid}, placed on the grid of the CT"
     return description
+
+
+def _label(report: Report, evidence: Evidence) -> str:
+    """The region's own label as a Long String (PS3.5 section 6.2): a backslash would make it two values."""
+    words = " ".join(report.roi.label.replace("\\", "/").split()) or tracking_identifier(report)
+    return evidence.characters.fit(words)[:_LABEL_CHARACTERS]
 
 
 def _fix_dimensions(dataset: Dataset, report: Report) -> None:

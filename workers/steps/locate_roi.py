@@ -1,7 +1,6 @@
 """Locate the ROI: ask the configured segmenters in order for a lesion in an organ that some predictor handles."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 from node.dicom.annotations import read_annotation
 from node.domain.coding import Anatomy
@@ -30,21 +29,14 @@ def read_annotations(instances: Sequence[Instance], series: Series) -> tuple[Ann
 
 
 def locate_roi(
-    volume: Volume, annotations: Sequence[Annotation], segmenters: Mapping[Anatomy, Sequence[Segmenter]]
+    volume: Volume, annotations: Sequence[Annotation], segmenters: Sequence[tuple[Segmenter, Sequence[Anatomy]]]
 ) -> Roi:
-    """The largest lesion that the first segmenter with an answer finds.
+    """The largest lesion that the first segmenter with an answer finds; each is asked about the organs beside it.
 
     Raises:
         Refused: no lesion was found, or what was found cannot be right.
     """
-    found: list[Roi] = []
-    for anatomy, asked in segmenters.items():
-        for segmenter in asked:
-            if rois := segmenter.locate(volume, annotations, (anatomy,)):
-                found.extend(rois)
-                break
-    if not found:
-        raise Refused(ReasonCode.ROI_NOT_FOUND)
-    largest = max(found, key=lambda roi: roi.volume_ml)
-    elsewhere = tuple(roi.label for roi in found if roi.anatomy is not largest.anatomy)
-    return replace(largest, others=tuple(dict.fromkeys((*largest.others, *elsewhere))))
+    for segmenter, organs in segmenters:
+        if found := segmenter.locate(volume, annotations, organs):
+            return found[0]
+    raise Refused(ReasonCode.ROI_NOT_FOUND)

@@ -136,7 +136,9 @@ def test_a_seed_gives_the_same_weights_whatever_torch_did_before() -> None:
     torch.manual_seed(2)
     second = MultimodalNetwork(GROUPS)
     bundle.load_into(second)
-    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    )
 
 
 def test_weights_from_a_file_are_read_strictly(spoil: Spoil) -> None:
@@ -149,7 +151,9 @@ def test_weights_from_a_file_are_read_strictly(spoil: Spoil) -> None:
     source, target = MultimodalNetwork(GROUPS), MultimodalNetwork(GROUPS)
     save_model(source, str(path / "models" / "model.safetensors"))
     bundle.load_into(target)
-    assert all(torch.equal(a, b) for a, b in zip(source.state_dict().values(), target.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(source.state_dict().values(), target.state_dict().values(), strict=True)
+    )
     with pytest.raises(BundleError, match="does not fit"):
         bundle.load_into(MultimodalNetwork((1, 1)))
     (path / "models" / "model.safetensors").write_bytes(b"not a tensor file")

@@ -26,7 +26,7 @@ def test_columns_become_an_embedding(network: ClinicalEncoder) -> None:
     with torch.no_grad():
         embedding = network(columns)
         assert embedding.shape == (3, 128)
-        assert torch.allclose(embedding[1:2], network(columns[1:2]), atol=1e-6)
+        assert torch.allclose(embedding[1:2], network(columns[1:2]), atol=1e-3)
 
 
 def test_attention_is_paid_to_variables(network: ClinicalEncoder) -> None:

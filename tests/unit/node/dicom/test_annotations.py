@@ -13,8 +13,10 @@ from highdicom.seg import (
     SegmentDescription,
 )
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sr.coding import Code
+from pydicom.tag import Tag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
@@ -446,7 +448,7 @@ def test_odd_references_are_left_out(uid: str) -> None:
 def test_a_reference_sequence_of_another_kind_is_left_out() -> None:
     """Bytes where a sequence belongs are no reference and raise nothing."""
     dataset = Dataset()
-    dataset.add_new(0x00081115, "UN", b"\xff" * 7)
+    dataset[0x00081115] = RawDataElement(Tag(0x00081115), "SQ", 7, b"\xff" * 7, 0, False, True)
     assert referenced_series(dataset) == ()
 
 

@@ -1,7 +1,10 @@
 """Drawing."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from node.reports import drawing
 from node.reports.drawing import INK, OUTLINE, Canvas
@@ -34,7 +37,7 @@ def test_the_outline_surrounds_the_region_and_leaves_it_free() -> None:
     mask = np.zeros((64, 80), dtype=bool)
     mask[16:32, 20:40] = True
     view = drawing.whole((64, 80), (1.0, 1.0), 320, 256)
-    picture = drawing.Image.new("RGB", (view.width, view.height), (50, 50, 50))  # type: ignore[attr-defined]
+    picture = Image.new("RGB", (view.width, view.height), (50, 50, 50))
     drawing.outline(picture, mask, view)
     pixels = np.asarray(picture)
     edge = (pixels == OUTLINE).all(axis=2)
@@ -48,7 +51,7 @@ def test_an_outline_that_touches_the_border_is_drawn() -> None:
     mask = np.zeros((10, 10), dtype=bool)
     mask[0:3, 0:3] = True
     view = drawing.whole((10, 10), (1.0, 1.0), 100, 100)
-    picture = drawing.Image.new("RGB", (100, 100))  # type: ignore[attr-defined]
+    picture = Image.new("RGB", (100, 100))
     drawing.outline(picture, mask, view)
     assert not (np.asarray(picture)[40:] == OUTLINE).all(axis=2).any()
 
@@ -77,11 +80,34 @@ def test_a_close_up_of_nothing_is_the_middle() -> None:
     assert (view.left + view.right) / 2 == pytest.approx(50.5)
 
 
-def test_what_the_font_cannot_draw_is_known() -> None:
-    """Latin with accents can be drawn; Chinese cannot, and is told apart instead of becoming boxes."""
-    assert drawing.drawable("Müller, Jörg")
+def test_what_no_font_can_draw_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without further fonts only ASCII can be drawn; the rest is told apart instead of becoming boxes."""
+    monkeypatch.setattr(drawing, "FALLBACK_FONTS", ("/nowhere/font.ttf",))
+    assert drawing.drawable("Mueller, Joerg")
+    assert not drawing.drawable("Müller")
     assert not drawing.drawable("王小东")
     assert not drawing.drawable("bad\ufffd")
+
+
+def test_a_text_that_cannot_be_drawn_has_question_marks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A label in another script keeps what can be read of it."""
+    monkeypatch.setattr(drawing, "FALLBACK_FONTS", ())
+    assert drawing.without_boxes("胰腺 head") == "?? head"
+
+
+def test_scripts_that_need_shaping_are_not_drawn() -> None:
+    """A right-to-left name would be drawn backwards with any font, so it is not drawn."""
+    assert not drawing.drawable("שלום")
+
+
+@pytest.mark.skipif(
+    not any(Path(path).exists() for path in drawing.FALLBACK_FONTS if "DejaVu" in path),
+    reason="no DejaVu Sans is installed",
+)
+def test_accents_are_drawn_with_an_installed_font() -> None:
+    """A name with accents is set in a font that has them."""
+    assert drawing.drawable("Müller, Jörg")
+    assert drawing.font(20, "Müller").getname()[0] == "DejaVu Sans"
 
 
 def test_text_is_shortened_and_wrapped_to_its_room() -> None:

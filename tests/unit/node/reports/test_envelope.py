@@ -44,4 +44,4 @@ def test_without_a_declared_zone_the_times_are_in_that_of_the_claim(make_report:
     report = make_report()
     dataset = _bare(report)
     seal(dataset, report, gather(report, [0]), ObjectKind.SUMMARY)
-    assert (dataset.ContentTime, dataset.TimezoneOffsetFromUTC) == ("070809", "+0000")
+    assert (str(dataset.ContentTime), dataset.TimezoneOffsetFromUTC) == ("070809", "+0000")

@@ -81,6 +81,14 @@ def test_a_slice_without_a_path_is_a_fault_of_the_node(make_report: MakeReport) 
         gather(_with_path(make_report(), None), [0])
 
 
+def test_a_series_in_another_order_than_its_volume_is_not_written(make_report: MakeReport) -> None:
+    """Results are never made from the header of another slice."""
+    report = make_report()
+    turned = replace(report.series, instances=report.series.instances[::-1])
+    with pytest.raises(Fatal, match="order"):
+        gather(replace(report, series=turned), [0])
+
+
 def test_a_file_that_is_not_dicom_needs_a_person(make_report: MakeReport, tmp_path: Path) -> None:
     """A stored image that is no longer DICOM is damage, and trying again cannot help."""
     (tmp_path / "damaged.dcm").write_bytes(b"\x00" * 200)

@@ -59,8 +59,8 @@ def test_a_disclaimer_is_never_cut_within_a_clause(make_report: MakeReport) -> N
     report = _with_disclaimer(make_report(), "trained on patients of another hospital, never here")
     text = series_description(report, ObjectKind.SUMMARY)
     assert text == "AI cT: summary, untrained, not for clinical use (unverified)"
-    none_fits = _with_disclaimer(make_report(), "short, but")
-    assert "short, not for clinical use" in series_description(none_fits, ObjectKind.SUMMARY)
+    first_clause = _with_disclaimer(make_report(), "no claim, whatever the number may seem to say")
+    assert "no claim, not for clinical use" in series_description(first_clause, ObjectKind.SUMMARY)
 
 
 def test_a_validated_algorithm_is_still_unverified(make_report: MakeReport) -> None:

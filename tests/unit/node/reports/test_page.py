@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from node.domain.reporting import Report
-from node.reports import page
+from node.reports import drawing, page
 from node.reports.evidence import gather
 from tests.unit.node.reports.factory import CtSpec
 
@@ -16,7 +16,8 @@ MakeReport = Callable[..., Report]
 @pytest.mark.parametrize(
     ("characters", "name", "shown"),
     [
-        ("ISO_IR 100", "Müller^Jörg".encode("latin-1"), "Müller, Jörg"),
+        ("ISO_IR 100", b"Mueller^Joerg", "Mueller, Joerg"),
+        ("ISO_IR 100", "Müller^Jörg".encode("latin-1"), page.NAME_NOT_DRAWABLE),
         ("ISO_IR 192", "王^小东".encode(), page.NAME_NOT_DRAWABLE),
         ("ISO_IR 192", "Wang^XiaoDong=王^小东".encode(), "Wang, XiaoDong"),
         (None, b"\xcd\xf5^\xd0\xa1", page.NAME_NOT_DRAWABLE),
@@ -24,9 +25,14 @@ MakeReport = Callable[..., Report]
     ],
 )
 def test_a_name_is_drawn_right_or_said_to_be_undrawable(
-    make_report: MakeReport, characters: str | None, name: bytes, shown: str
+    make_report: MakeReport,
+    monkeypatch: pytest.MonkeyPatch,
+    characters: str | None,
+    name: bytes,
+    shown: str,
 ) -> None:
-    """A name never becomes boxes: the Latin group stands in, or the page says that it cannot draw it."""
+    """A name never becomes boxes: without fonts for it, the Latin group stands in, or the page says so."""
+    monkeypatch.setattr(drawing, "FALLBACK_FONTS", ())
     evidence = gather(make_report(None, CtSpec(character_set=characters, name=name)), [0])
     assert page.patient_name(evidence) == shown
 
@@ -46,6 +52,18 @@ def test_the_sides_follow_the_geometry(make_report: MakeReport) -> None:
 def test_a_slice_is_named_so_that_it_is_found_again(make_report: MakeReport) -> None:
     """Number from one, total and position in millimetres."""
     assert page.place(make_report(), 2) == "Slice 3 of 6, z = 106.0 mm"
+
+
+def test_a_long_disclaimer_is_not_cut(make_report: MakeReport, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disclaimer that is too long for one line is set in two, to its last word."""
+    drawn: list[str] = []
+    monkeypatch.setattr(drawing.Canvas, "text", lambda _self, _at, words, *_args, **_options: drawn.append(words))
+    report = make_report()
+    text = "trained on 240 synthetic phantoms only, has never seen a patient; every number is meaningless for people"
+    algorithm = replace(report.prediction.algorithm, disclaimer=text)
+    report = replace(report, prediction=replace(report.prediction, algorithm=algorithm))
+    page.frame(report, gather(report, [0]))
+    assert text in " ".join(drawn)
 
 
 def test_the_warning_band_is_the_brightest_part(make_report: MakeReport) -> None:

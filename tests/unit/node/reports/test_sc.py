@@ -7,6 +7,7 @@ from pydicom import Dataset, dcmread
 
 from node.domain.reporting import ObjectKind, Report
 from node.reports.sc import KeyImageWriter, SummaryWriter
+from tests.unit.node.reports.factory import gtrnet
 
 MakeReport = Callable[..., Report]
 
@@ -44,6 +45,13 @@ def test_how_it_was_made_is_described_with_its_limits(make_report: MakeReport) -
     description = _read(KeyImageWriter().write(make_report())[0].content).DerivationDescription
     for words in ("Grad-CAM", "evidence for cT3", "GTRNet 1.0.0", "not for clinical use", "untrained"):
         assert words in description
+
+
+def test_the_method_of_the_map_is_coded(make_report: MakeReport) -> None:
+    """Grad-CAM is named by its code; an empty map claims no method."""
+    dataset = _read(KeyImageWriter().write(make_report())[0].content)
+    assert dataset.DerivationCodeSequence[0].CodeValue == "130403"
+    assert "DerivationCodeSequence" not in _read(KeyImageWriter().write(make_report(gtrnet(empty=True)))[0].content)
 
 
 def test_the_summary_lists_every_number_on_it(make_report: MakeReport) -> None:

@@ -88,6 +88,14 @@ def test_a_received_contour_is_not_claimed_as_automatic(make_report: MakeReport)
     assert segment.SegmentAlgorithmType == "AUTOMATIC"
 
 
+def test_a_label_stays_one_value(make_report: MakeReport) -> None:
+    """A label from elsewhere with a backslash, another script or too many words still fits its attribute."""
+    report = make_report()
+    roi = replace(report.roi, label="a\\b 肿瘤 " + "x" * 80)
+    (segment,) = _written(replace(report, roi=roi)).SegmentSequence
+    assert segment.SegmentLabel == ("a/b ?? " + "x" * 80)[:64]
+
+
 def test_an_empty_region_is_not_written(make_report: MakeReport) -> None:
     """A region without a voxel is a fault of the node, not an empty object."""
     report = make_report()

@@ -1,0 +1,42 @@
+# The commands people type. All of them are safe to run twice.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Plain `torch` on Linux brings several GB of CUDA libraries; the pin in pyproject.toml is honoured either way.
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup demo test servers lint format clean
+
+help:            ## what there is
+	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | expand -t 12
+
+setup: $(STAMP)  ## make .venv and install Celadon with its test tools
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Celadon needs Python 3.11 or newer'; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo 'apt-get install python3-venv, then again'; exit 1; }
+	$(PIP) install -e '.[models,postgresql,test]'
+	@touch $@
+
+demo: setup      ## a real CT from a PACS, through the node, and back to the PACS
+	@$(BIN)/celadon demo
+
+servers:         ## as root on Debian: the servers and tools that the tests use
+	@sh tests/install_servers.sh
+
+test: setup servers  ## everything (one worker a core)
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: setup      ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup    ## put the code in form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:           ## take away what the commands above made
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache celadon-demo

@@ -1,0 +1,26 @@
+#!/bin/sh
+# Install the real servers and tools that the tests use, where that can be done: as root on Debian or Ubuntu.
+# A test whose server is missing is skipped with the reason, and fails where CI is set.
+set -eu
+
+missing=""
+for pair in Orthanc:orthanc storescu:dcmtk dciodvfy:dicom3tools; do
+    command -v "${pair%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${pair%%:*}" ] || missing="$missing ${pair##*:}"
+done
+[ -z "$missing" ] && exit 0
+
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+    echo "not installed:$missing (needs root on Debian); tests that use them are skipped" >&2
+    exit 0
+fi
+export DEBIAN_FRONTEND=noninteractive
+# Packages start their servers when they are installed; the tests start their own, on free ports.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod +x "$policy"
+    trap 'rm -f "$policy"' EXIT
+fi
+apt-get update -qq
+# shellcheck disable=SC2086  # a list of package names
+apt-get install -y -qq --no-install-recommends $missing
