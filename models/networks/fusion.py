@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from models.networks import en_pct, tabnet
-from models.networks.initial import EXAMPLES, Network, noise
+from models.networks.initial import Network, noise
 
 ALIGNED: Final = 128
 DROPOUT: Final = 0.5
+# Voxels of nothing around the examples: in rows and columns, in slices. The first is an ordinary lesion, the last fills all.
+EXAMPLE_MARGINS: Final = ((30, 8), (40, 12), (15, 0), (0, 0))
 
 
 class Fusion(nn.Module):
@@ -53,10 +55,13 @@ class MultimodalNetwork(Network):
         self.columns = sum(groups)
 
     def examples(self, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Noise in the middle of an otherwise empty box, as a masked lesion is, and standard normal columns."""
-        image = torch.zeros(EXAMPLES, *en_pct.INPUT)
-        image[:, :, 25:75, 25:75, 5:25] = noise(generator, (EXAMPLES, 1, 50, 50, 20), fine_share=0.5)
-        return image, torch.randn(EXAMPLES, self.columns, generator=generator)
+        """Noise in boxes of several sizes in the middle of nothing, as lesions are, and standard normal columns."""
+        channels, rows, columns, slices = en_pct.INPUT
+        image = torch.zeros(len(EXAMPLE_MARGINS), channels, rows, columns, slices)
+        for single, (across, along) in zip(image, EXAMPLE_MARGINS, strict=True):
+            inside = single[None, :, across : rows - across, across : columns - across, along : slices - along]
+            inside.copy_(noise(generator, tuple(inside.shape), fine_share=0.5))
+        return image, torch.randn(len(image), self.columns, generator=generator)
 
     def tail(self, features: Tensor, columns: Tensor) -> Tensor:
         """From the image map (n, 112, 7, 7, 2) and the columns (n, c) to the logit (n,)."""

@@ -11,11 +11,12 @@ import torch
 from monai.networks.nets.resnet import ResNetBottleneck, resnet152
 from torch import Tensor, nn
 
-from models.networks.initial import EXAMPLES, Network, noise
+from models.networks.initial import Network, noise
 
 INPUT: Final = (3, 224, 224)
 """Channels, rows, columns."""
 CLASSES: Final = 4
+EXAMPLES: Final = 4
 MAP_CHANNELS: Final = 2048
 # A black pixel after the ImageNet normalisation, and the part of the half image that a body fills.
 BLACK: Final = -2.0

@@ -6,7 +6,6 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-EXAMPLES: Final = 4
 # A residual branch that starts small keeps fifty blocks from amplifying what the examples did not foresee.
 RESIDUAL_GAMMA: Final = 0.2
 

@@ -172,9 +172,7 @@ def _timing(job: JobRecord) -> Timing | None:
     if job.claimed_at is None or job.finished_at is None or job.delivered_at is None:
         return None
     moments = (job.last_received_at, job.claimed_at, job.finished_at, job.delivered_at)
-    waiting, compute, delivery = (
-        round((later - earlier).total_seconds(), 3) for earlier, later in pairwise(moments)
-    )
+    waiting, compute, delivery = (round((later - earlier).total_seconds(), 3) for earlier, later in pairwise(moments))
     return Timing(waiting, compute, delivery, round((moments[-1] - moments[0]).total_seconds(), 3))
 
 

@@ -96,7 +96,7 @@ def referenced_series(dataset: Dataset) -> tuple[SeriesUID, ...]:
     for item in (*direct, *elsewhere, *structures):
         try:
             found[SeriesUID(str(item.SeriesInstanceUID))] = None
-        except _BROKEN:
+        except (OSError, *_BROKEN):
             continue
     return tuple(found)
 
@@ -315,7 +315,7 @@ def _items(dataset: Dataset, keyword: str) -> list[Dataset]:
     """The items of a sequence; none when it is absent, empty or not a sequence."""
     try:
         value = dataset.get(keyword)
-    except _BROKEN:
+    except (OSError, *_BROKEN):
         return []
     return [item for item in value if isinstance(item, Dataset)] if isinstance(value, Sequence) else []
 
@@ -351,6 +351,8 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise Retryable(f"the annotation could not be read: {exc.strerror or type(exc).__name__}") from exc
+        if exc.errno is None:  # raised by pydicom about the content, not by the operating system
+            raise _unreadable("broken content (OSError)") from exc
+        raise Retryable(f"the annotation could not be read: {exc.strerror}") from exc
     except _BROKEN as exc:
         raise _unreadable(f"broken content ({type(exc).__name__})") from exc

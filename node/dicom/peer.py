@@ -58,8 +58,9 @@ def open_association(
     timeout_s: float = DEFAULT_TIMEOUT_S,
     **options: Any,
 ) -> Association:
-    """An established association with ``peer``; Retryable with a sentence when there is none.
+    """An association with ``peer``; Retryable with a sentence when there is none.
 
+    When the peer answers but accepts no context, what is returned has ended already and has no accepted contexts.
     ``options`` are pynetdicom's (``ext_neg``, ``evt_handlers``). ``timeout_s`` bounds the connection, the negotiation
     and the wait for each answer.
     """
@@ -72,7 +73,7 @@ def open_association(
         )
     except (OSError, RuntimeError) as exc:
         raise Retryable(f"no connection to {peer}: {exc}") from exc
-    if not association.is_established:
+    if not association.is_established and not association.rejected_contexts:
         raise Retryable(_why_not(association, peer, calling_ae))
     return association
 

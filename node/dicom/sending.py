@@ -130,6 +130,8 @@ def send_files(
 def echo(peer: Peer, calling_ae: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
     """Ask ``peer`` whether it is there (C-ECHO, PS3.4 annex A); Retryable with a sentence when it is not."""
     with association_with(peer, calling_ae, [build_context(VERIFICATION)], timeout_s) as association:
+        if not association.accepted_contexts:
+            raise Retryable(f"{peer} does not offer C-ECHO")
         status = association.send_c_echo().get("Status")
     if status != _SUCCESS:
         raise Retryable(f"{peer} did not answer the C-ECHO" if status is None else f"{peer} answered 0x{status:04X}")
@@ -162,14 +164,15 @@ class _Sender:
     def _send_until_lost(self, association: Association, files: list[_Outgoing]) -> list[_Outgoing]:
         """Send one after the other; the files that are left when the association is lost."""
         for number, file in enumerate(files):
-            if not association.is_established:
-                return files[number:]
             started = time.monotonic()
             result = self._send(association, file, number)
             self._note(result)
-            if result.status is None and time.monotonic() - started >= self._timeout_s:
-                # A peer that hangs once would hang for every file.
-                self._unreachable = result.detail
+            if result.state is LATER and result.status is None:
+                # pynetdicom notices an abort only later; the next message on this association would wait in vain.
+                association.abort()
+                if time.monotonic() - started >= self._timeout_s:
+                    # A peer that hangs once would hang for every file.
+                    self._unreachable = result.detail
                 return files[number + 1 :]
         return []
 

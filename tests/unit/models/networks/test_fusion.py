@@ -7,7 +7,7 @@ from models.networks.fusion import Fusion, MultimodalNetwork
 
 
 def test_it_is_the_equations() -> None:
-    """u = [BN(z_cli); P(BN(z_img))] in R^256, then w . BN(ReLU(W u + b)) + b0, computed here by hand."""
+    """The logit is w . BN(ReLU(W u + b)) + b0 of u = [BN(z_cli); P(BN(z_img))] in R^256, computed by hand."""
     fusion = Fusion().eval()
     for norm in (fusion.norm_clinical, fusion.norm_image, fusion.norm_hidden):
         torch.nn.init.normal_(norm.running_mean)

@@ -158,7 +158,7 @@ def test_equally_new_annotations_must_agree(
     make_region: Make,
     make_annotation: Make,
 ) -> None:
-    """Two of the same time with other voxels are refused; with the same voxels one of them is taken, always the same."""
+    """Two of the same time with other voxels are refused; with the same voxels always the same one is taken."""
     first = make_annotation(make_region(planes=make_planes(volume.geometry, large)))
     other = make_annotation(
         make_region(planes=make_planes(volume.geometry, small)), instance_uid=InstanceUID("2.25.901")

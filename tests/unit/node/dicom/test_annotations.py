@@ -212,7 +212,6 @@ def test_single_frame_with_everything_shared_is_read(tmp_path: Path, images: lis
     def share(seg: Dataset) -> None:
         own, shared = seg.PerFrameFunctionalGroupsSequence[0], seg.SharedFunctionalGroupsSequence[0]
         shared.PlanePositionSequence = own.PlanePositionSequence
-        shared.SegmentIdentificationSequence = own.SegmentIdentificationSequence
         del seg.PerFrameFunctionalGroupsSequence
 
     path = write_seg(tmp_path, images, block(), SegmentationTypeValues.BINARY, [describe(1, "Tumor")], change=share)
@@ -448,7 +447,9 @@ def test_odd_references_are_left_out(uid: str) -> None:
 def test_a_reference_sequence_of_another_kind_is_left_out() -> None:
     """Bytes where a sequence belongs are no reference and raise nothing."""
     dataset = Dataset()
-    dataset[0x00081115] = RawDataElement(Tag(0x00081115), "SQ", 7, b"\xff" * 7, 0, False, True)
+    dataset[0x00081115] = RawDataElement(
+        Tag(0x00081115), "SQ", 7, b"\xff" * 7, 0, is_implicit_VR=False, is_little_endian=True
+    )
     assert referenced_series(dataset) == ()
 
 

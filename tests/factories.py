@@ -1,0 +1,101 @@
+"""CT series made to order: small, legal, and wrong in exactly the way that a test asks for."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+from node.dicom.reading import instance_from
+from node.domain.identifiers import AeTitle, InstanceUID, SeriesUID, StudyUID
+from node.domain.imaging import Instance, PatientIdentity, Series
+from node.domain.intake import ReceivedInstance
+
+STUDY = StudyUID("2.25.7001")
+SERIES = SeriesUID("2.25.7002")
+FRAME = "2.25.7003"
+PATIENT = PatientIdentity("PAT-1", "HOSPITAL", "Made^Up", "19600101", "F")
+
+
+def ct_slice(index: int = 0, *, series: str = SERIES, rows: int = 16, columns: int = 20, **changes: Any) -> Dataset:
+    """One axial CT image, 2 mm above the one before; ``changes`` set attributes by keyword, None deletes them."""
+    image = Dataset()
+    image.SpecificCharacterSet = "ISO_IR 192"
+    image.SOPClassUID = CTImageStorage
+    image.SOPInstanceUID = InstanceUID.derived("test", series, str(index))
+    image.StudyInstanceUID, image.SeriesInstanceUID, image.FrameOfReferenceUID = STUDY, series, FRAME
+    image.PatientID, image.IssuerOfPatientID, image.PatientName = PATIENT.patient_id, PATIENT.issuer, PATIENT.name
+    image.PatientBirthDate, image.PatientSex = PATIENT.birth_date, PATIENT.sex
+    image.StudyDate, image.StudyTime, image.StudyID, image.AccessionNumber = "20240506", "070809", "1", "ACC-1"
+    image.ReferringPhysicianName = ""
+    image.Modality, image.Manufacturer = "CT", "Scanner"
+    image.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    image.SeriesNumber, image.InstanceNumber = 3, index + 1
+    image.ImagePositionPatient = [-10.0, -8.0, 100.0 + 2.0 * index]
+    image.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    image.PixelSpacing, image.SliceThickness = [0.8, 0.8], 2.0
+    image.Rows, image.Columns = rows, columns
+    image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
+    image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 12, 11, 0
+    image.RescaleIntercept, image.RescaleSlope, image.RescaleType = -1024, 1, "HU"
+    pixels = np.random.default_rng(index).integers(1000, 1200, (rows, columns), dtype=np.uint16)
+    image.PixelData = pixels.tobytes()
+    image["PixelData"].VR = "OW"
+    for keyword, value in changes.items():
+        if value is None:
+            delattr(image, keyword)
+        else:
+            setattr(image, keyword, value)
+    return with_meta(image)
+
+
+def ct_slices(count: int = 6, **changes: Any) -> list[Dataset]:
+    """A whole series, from the lowest slice up."""
+    return [ct_slice(index, **changes) for index in range(count)]
+
+
+def with_meta(dataset: Dataset, transfer_syntax: str = ExplicitVRLittleEndian) -> Dataset:
+    """The data set with the file meta information that belongs to it."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = transfer_syntax
+    dataset.file_meta = meta
+    return dataset
+
+
+def as_file(dataset: Dataset) -> bytes:
+    """The data set as the bytes of a DICOM file."""
+    buffer = BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def write(datasets: Sequence[Dataset], folder: Path) -> list[Path]:
+    """The data sets as files, one each, in order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{number:04d}.dcm" for number in range(len(datasets))]
+    for dataset, path in zip(datasets, paths, strict=True):
+        path.write_bytes(as_file(dataset))
+    return paths
+
+
+def instance(dataset: Dataset, **changes: Any) -> Instance:
+    """The domain value of a data set; ``changes`` replace its fields."""
+    made = instance_from(dataset, str(dataset.file_meta.TransferSyntaxUID))
+    return replace(made, **changes)
+
+
+def series_of(datasets: Sequence[Dataset]) -> Series:
+    """The domain value of a series."""
+    made = tuple(instance(dataset) for dataset in datasets)
+    return Series(made[0].series_uid, made[0].study_uid, made[0].patient, made[0].modality, made)
+
+
+def received(dataset: Dataset, calling_ae: str = "PACS", address: str = "127.0.0.1") -> ReceivedInstance:
+    """A data set as it comes through the door."""
+    return ReceivedInstance(instance(dataset), as_file(dataset), AeTitle(calling_ae), address)
