@@ -3,10 +3,11 @@
 Source: PORCELAIN (doi 10.1038/s41746-025-02303-9), methods, "Imaging branch" and eq. 2; Tan & Le 2019 for the backbone.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from monai.networks.blocks.squeeze_and_excitation import ChannelSELayer
-from monai.networks.nets.efficientnet import EfficientNetBN
+from monai.networks.nets.efficientnet import EfficientNetBN, MBConvBlock
 from torch import Tensor, nn
 
 INPUT: Final = (1, 100, 100, 30)
@@ -42,6 +43,11 @@ class EnPct(nn.Module):
         self.embed = nn.Sequential(
             nn.Dropout(DROPOUT), nn.Linear(HEAD_CHANNELS, EMBEDDING), nn.ReLU(), nn.BatchNorm1d(EMBEDDING)
         )
+
+    def residual_norms(self) -> Iterator[nn.BatchNorm3d]:
+        """The last BatchNorm of each residual branch."""
+        blocks = (module for module in self.modules() if isinstance(module, MBConvBlock))
+        return (block._bn2 for block in blocks if block.stride == 1 and block.in_channels == block.out_channels)  # noqa: SLF001
 
     def trunk(self, image: Tensor) -> Tensor:
         """The stem and the stages up to the map: (n, 1, 100, 100, 30) to (n, 112, 7, 7, 2)."""

@@ -3,7 +3,7 @@
 Source: PORCELAIN, methods, "Multi-modal feature fusion and classification", eq. 4 to 7.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import torch
@@ -14,7 +14,7 @@ from models.networks.initial import Network, noise
 
 ALIGNED: Final = 128
 DROPOUT: Final = 0.5
-# Voxels of nothing around the examples: in rows and columns, in slices. The first is an ordinary lesion, the last fills all.
+# Voxels of nothing around the examples: in rows and columns, in slices. The first is an ordinary lesion.
 EXAMPLE_MARGINS: Final = ((30, 8), (40, 12), (15, 0), (0, 0))
 
 
@@ -62,6 +62,10 @@ class MultimodalNetwork(Network):
             inside = single[None, :, across : rows - across, across : columns - across, along : slices - along]
             inside.copy_(noise(generator, tuple(inside.shape), fine_share=0.5))
         return image, torch.randn(len(image), self.columns, generator=generator)
+
+    def residual_norms(self) -> Iterator[nn.BatchNorm3d]:
+        """The last BatchNorm of each residual branch of the encoder."""
+        return self.image.residual_norms()
 
     def tail(self, features: Tensor, columns: Tensor) -> Tensor:
         """From the image map (n, 112, 7, 7, 2) and the columns (n, c) to the logit (n,)."""

@@ -17,7 +17,7 @@ class Network(nn.Module):
         """Random inputs, a few of each, shaped and scaled like prepared ones."""
         raise NotImplementedError
 
-    def residual_norms(self) -> Iterable[nn.BatchNorm2d]:
+    def residual_norms(self) -> Iterable[nn.BatchNorm2d | nn.BatchNorm3d]:
         """The last BatchNorm of each residual branch that is to start small."""
         return ()
 

@@ -2,12 +2,9 @@
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,21 +15,18 @@ from rich.table import Table
 
 from node.demo.contents import ResultObject, read_result, save_picture
 from node.demo.pacs import DemoPacs, start_pacs
+from node.demo.private_node import start_node
 from node.demo.series import DemoCase, Organ, make_case
-from node.dicom.peer import Peer
 from node.dicom.query import fetch, find_series
 from node.domain.identifiers import AeTitle
 from node.domain.lifecycle import JobState
 from node.errors import Fatal, UsageError
-from node.settings import Settings, read_settings
 from node.store.jobs import JobRecord
 from node.stores import Stores
 
 BOTH: Final = "both"
 CALLING_AE: Final = AeTitle("DEMO")
-READY_WITHIN_S: Final = 180.0
 DONE_WITHIN_S: Final = 120.0
-_STOPS_WITHIN_S: Final = 25.0
 _ENDED: Final = frozenset({JobState.DONE, JobState.NOT_ANALYSED, JobState.QUARANTINED})
 _NOT_WELL: Final = 1
 
@@ -71,13 +65,13 @@ def run_demo(organ: str, pictures: Path, *, as_json: bool) -> int:
     with tempfile.TemporaryDirectory(prefix="celadon-demo-") as name, start_pacs() as pacs:
         folder = Path(name)
         progress.print(f"PACS: {pacs.kind} {pacs.ae_title}@{pacs.host}:{pacs.port}", highlight=False)
-        settings, config = _settings(folder, pacs)
         progress.print("Node: starting, loading the models …", highlight=False)
-        with _node(settings, config) as celadon:
-            progress.print(f"Node: ready, {celadon}", highlight=False)
-            pacs.route_to(celadon)
-            outcomes = [_run_case(one, folder, pacs, settings, pictures, progress) for one in organs]
-            events = len(Stores.open(settings).audit.events())
+        with start_node(folder / "node", pacs=pacs.peer) as node:
+            progress.print(f"Node: ready, {node.peer}", highlight=False)
+            pacs.route_to(node.peer)
+            stores = node.stores
+            outcomes = [_run_case(one, folder, pacs, stores, pictures, progress) for one in organs]
+            events = len(stores.audit.events())
     if as_json:
         print(json.dumps(_document(pacs.kind, outcomes, events), indent=2, ensure_ascii=False))  # noqa: T201
     else:
@@ -85,51 +79,12 @@ def run_demo(organ: str, pictures: Path, *, as_json: bool) -> int:
     return 0 if all(outcome.job.state is JobState.DONE for outcome in outcomes) else _NOT_WELL
 
 
-def _settings(folder: Path, pacs: DemoPacs) -> tuple[Settings, Path]:
-    config = folder / "celadon.toml"
-    config.write_text(
-        f'data_dir = "{folder / "node"}"\n'
-        "[dicom]\nport = 0\nmin_free_gb = 0\n"
-        f'[pacs.demo]\nae_title = "{pacs.ae_title}"\nhost = "{pacs.host}"\nport = {pacs.port}\n'
-    )
-    return read_settings(config), config
-
-
-@contextmanager
-def _node(settings: Settings, config: Path) -> Iterator[Peer]:
-    """A node of its own for the length of the block: ``celadon up`` as a person would start it."""
-    log_file = settings.data_dir.parent / "node.log"
-    # The demonstration is the same on every machine, whatever its node is set to.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CELADON_")}
-    command = [sys.executable, "-m", "node", "up", "--config", str(config)]
-    with log_file.open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)  # noqa: S603 — our own program
-        try:
-            port = _wait_ready(process, settings, log_file)
-            yield Peer(AeTitle(settings.dicom.ae_title), settings.dicom.host, port)
-        finally:
-            process.terminate()
-            process.wait(_STOPS_WITHIN_S)
-
-
-def _wait_ready(process: subprocess.Popen[bytes], settings: Settings, log_file: Path) -> int:
-    deadline = time.monotonic() + READY_WITHIN_S
-    while time.monotonic() < deadline and process.poll() is None:
-        if settings.runtime_file.is_file():
-            return int(json.loads(settings.runtime_file.read_text())["dicom"])
-        time.sleep(0.1)
-    raise Fatal(f"the node did not start:\n{log_file.read_text(errors='replace')[-2000:]}")
-
-
-def _run_case(
-    organ: Organ, folder: Path, pacs: DemoPacs, settings: Settings, pictures: Path, progress: Console
-) -> Outcome:
+def _run_case(organ: Organ, folder: Path, pacs: DemoPacs, stores: Stores, pictures: Path, progress: Console) -> Outcome:
     case = make_case(organ, folder / organ)
     progress.print(f"{organ}: storing {len(case.ct_paths)} slices and a contour in the PACS …", highlight=False)
     # The contour was drawn before; the CT comes from the scanner as one association, and the PACS routes both.
     pacs.store([case.seg_path])
     pacs.store(case.ct_paths)
-    stores = Stores.open(settings)
     job = _wait_ended(stores, case)
     progress.print(f"{organ}: {job.shown_state} {job.reason}".rstrip(), highlight=False)
     objects = _fetch_results(case, pacs, folder / f"{organ}-results")
