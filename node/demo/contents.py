@@ -14,8 +14,9 @@ _KINDS: Final = {
     SegmentationStorage: "segmentation",
     Comprehensive3DSRStorage: "structured report",
 }
-# Code values that a percentage or count is written plainly for a person.
 _UNITLESS: Final = frozenset({"1", "{count}"})
+_IMAGE_LIBRARY: Final = "111028"
+"""DCM Image Library: numbers about the images, not about the patient."""
 _OWN_SCHEME: Final = "99CELADON"
 
 
@@ -65,6 +66,8 @@ def _content(item: Dataset) -> Iterator[tuple[str, str]]:
     """The numbers and our own coded conclusions in a content tree (PS3.3 section C.17.3)."""
     for child in item.get("ContentSequence", ()):
         names = child.get("ConceptNameCodeSequence")
+        if names and names[0].CodeValue == _IMAGE_LIBRARY:
+            continue
         name = str(names[0].CodeMeaning) if names else ""
         if child.ValueType == "NUM" and child.MeasuredValueSequence:
             value = child.MeasuredValueSequence[0]
