@@ -31,7 +31,7 @@ JOB_TRANSITIONS: dict[JobState, dict[JobState, str]] = {
         JobState.DONE: "there is nothing to deliver",
         JobState.NOT_ANALYSED: "a step refused the input",
         JobState.QUARANTINED: "a step failed for good, or three workers died",
-        JobState.WAITING: "the worker died or gave it back",
+        JobState.WAITING: "the worker died or gave it back, or what a contour references arrived",
         JobState.COLLECTING: "a late instance arrived; the running result will be discarded",
     },
     JobState.DELIVERING: {
@@ -90,10 +90,15 @@ DELIVERY_TRANSITIONS: dict[DeliveryState, dict[DeliveryState, str]] = {
     },
     DeliveryState.SENDING: {
         DeliveryState.STORED: "the destination answered success",
-        DeliveryState.PENDING: "the destination could not take it now, or the deliverer died",
+        DeliveryState.PENDING: "the destination could not take it now",
+        DeliveryState.SENDING: "the deliverer died and another leased it",
         DeliveryState.FAILED: "the destination refused it for good",
+        DeliveryState.WITHDRAWN: "it could not be sent, and a newer version has results by now",
     },
-    DeliveryState.FAILED: {DeliveryState.PENDING: "a person retried it"},
+    DeliveryState.FAILED: {
+        DeliveryState.PENDING: "a person retried it",
+        DeliveryState.WITHDRAWN: "a newer version has results: nobody needs to mend this one any more",
+    },
     DeliveryState.STORED: {},
     DeliveryState.WITHDRAWN: {},
 }
