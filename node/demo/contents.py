@@ -28,6 +28,7 @@ class ResultObject:
     series_description: str
     sop_instance_uid: str
     series_uid: str
+    instance_number: int
     patient_id: str
     path: Path
     numbers: dict[str, str] = field(default_factory=dict)
@@ -42,6 +43,7 @@ def read_result(path: Path) -> ResultObject:
         series_description=str(dataset.get("SeriesDescription", "")),
         sop_instance_uid=str(dataset.SOPInstanceUID),
         series_uid=str(dataset.SeriesInstanceUID),
+        instance_number=int(dataset.get("InstanceNumber") or 0),
         patient_id=str(dataset.PatientID),
         path=path,
         numbers=_numbers(dataset),
@@ -66,7 +68,7 @@ def _content(item: Dataset) -> Iterator[tuple[str, str]]:
     """The numbers and our own coded conclusions in a content tree (PS3.3 section C.17.3)."""
     for child in item.get("ContentSequence", ()):
         names = child.get("ConceptNameCodeSequence")
-        if names and names[0].CodeValue == _IMAGE_LIBRARY:
+        if names and names[0].get("CodeValue") == _IMAGE_LIBRARY:
             continue
         name = str(names[0].CodeMeaning) if names else ""
         if child.ValueType == "NUM" and child.MeasuredValueSequence:

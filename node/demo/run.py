@@ -110,7 +110,7 @@ def _fetch_results(case: DemoCase, pacs: DemoPacs, folder: Path) -> tuple[Result
     for series in sorted(found, key=lambda one: int(one.series_number or 0)):
         if series.series_uid not in sent:
             files = fetch(pacs.peer, CALLING_AE, folder, case.study_uid, series.series_uid)
-            results.extend(sorted(map(read_result, files), key=lambda one: one.sop_instance_uid))
+            results.extend(sorted(map(read_result, files), key=lambda one: one.instance_number))
     return tuple(results)
 
 
@@ -160,7 +160,9 @@ def _print(pacs: str, outcomes: Sequence[Outcome], events: int, pictures: Path) 
     console = Console()
     for outcome in outcomes:
         title = f"{outcome.case.organ.key}: patient {outcome.case.patient_id}, study {outcome.case.study_uid}"
-        table = Table("object", "series description", "inside", title=title, title_justify="left", show_lines=True)
+        table = Table("object", title=title, title_justify="left", show_lines=True)
+        table.add_column("series description, UID", overflow="fold")
+        table.add_column("inside", overflow="fold")
         for made in outcome.objects:
             inside = "\n".join(f"{name}: {value}" for name, value in made.numbers.items())
             table.add_row(made.kind, f"{made.series_description}\n{made.sop_instance_uid}", inside)

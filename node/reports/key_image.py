@@ -12,6 +12,7 @@ from node.reports.page import BAND_BOTTOM, MARGIN, SIDE, Slice
 
 NO_EVIDENCE: Final = "no evidence map"
 _LARGE: Final = 636
+_TITLE_SIZE: Final = 26
 _SMALL: Final = 310
 _TOP: Final = BAND_BOTTOM + 16
 _LEAST_MM: Final = 60.0
@@ -47,9 +48,16 @@ def _close_up(canvas: Canvas, report: Report, picture: drawing.Picture, at: tupl
     canvas.text((left + 8, top + 8), words, 17, halo=True)
 
 
+def _title(report: Report) -> str:
+    """The question and the answer; where both are too long for one line the answer alone, which is never cut."""
+    headline = wording.headline(report.prediction)
+    fits = drawing.shortened(headline, _TITLE_SIZE, _LARGE) == headline
+    return headline if fits else report.prediction.conclusion.value
+
+
 def _legend(canvas: Canvas, report: Report, ct: Slice) -> None:
     top = _TOP + _LARGE + 18
-    canvas.text((MARGIN, top), wording.headline(report.prediction), 26, bold=True, width=_LARGE)
+    canvas.text((MARGIN, top), _title(report), _TITLE_SIZE, bold=True, width=_LARGE)
     canvas.text((MARGIN, top + 40), f"{page.place(report, ct.index)}   {page.window()}", 18, width=_LARGE)
     canvas.text((MARGIN, top + 66), wording.scores_line(report.prediction), 18, FAINT, width=_LARGE)
     page.region_key(canvas, (MARGIN, top + 110), f"region of interest ({report.roi.label or report.roi.anatomy.key})")

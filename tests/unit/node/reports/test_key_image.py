@@ -10,7 +10,7 @@ from node.domain.reporting import Report
 from node.reports import drawing, key_image, page
 from node.reports.drawing import OUTLINE, Canvas
 from node.reports.evidence import gather
-from tests.unit.node.reports.factory import CtSpec, gtrnet
+from tests.unit.node.reports.factory import CtSpec, gtrnet, porcelain
 
 MakeReport = Callable[..., Report]
 
@@ -89,3 +89,10 @@ def test_a_slice_outside_the_map_says_so(make_report: MakeReport, words: list[st
     explanation = replace(report.prediction.explanation, key_slices=(0,))
     _image(replace(report, prediction=replace(report.prediction, explanation=explanation)), 0)
     assert "(none on this slice)" in words
+
+
+def test_the_answer_is_never_cut(make_report: MakeReport, words: list[str]) -> None:
+    """A question that is too long for one line with its answer makes room for the answer."""
+    asked = replace(porcelain(), title="Predicted neutrophil-to-T-cell ratio of this lesion, from its texture")
+    _image(make_report(asked))
+    assert asked.conclusion.value in words
