@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test servers lint format clean
+.PHONY: help setup demo test bench servers lint format clean
 
 help:            ## what there is
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | expand -t 12
@@ -27,6 +27,9 @@ servers:         ## as root on Debian: the servers and tools that the tests use
 
 test: setup servers  ## everything (one worker a core)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+bench: setup servers  ## the benchmarks: tables with ratios from one run
+	$(BIN)/python -m tests.bench
 
 lint: setup      ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
