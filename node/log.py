@@ -1,6 +1,6 @@
 """Logging: one JSON line an event on stderr, with an allow-list of fields so that no patient data can reach a log.
 
-Event names are constants here; fields that are not allowed are dropped and counted, so a mistake is seen.
+Event names are constants here; fields that are not allowed are dropped and counted in ``dropped``: a mistake is seen.
 """
 
 import logging
@@ -16,6 +16,7 @@ ALLOWED_FIELDS: Final = frozenset(
         "status", "reason", "detail", "job_id", "study_uid", "series_uid", "instance_uid", "sop_class_uid", "state",
         "step", "seconds", "count", "bytes", "destination", "attempts", "predictor", "digest", "training_status",
         "disclaimer", "error", "exit_code", "path", "version", "worker",
+        "dropped",
     }
 )  # fmt: skip
 
@@ -56,8 +57,7 @@ def _allow_listed(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMa
     for name in dropped:
         del event[name]
     if dropped:
-        event["count"] = len(dropped)
-        event["detail"] = "fields that may not be logged were dropped"
+        event["dropped"] = len(dropped)
     return event
 
 
@@ -76,8 +76,9 @@ def configure(role: str, *, level: int = logging.INFO) -> None:
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(role=role)
-    # The libraries log values of the data sets they read: never let them through.
-    for library in ("pydicom", "pynetdicom", "highdicom", "alembic"):
+    # The libraries log values of the data sets they read, and warn of them: never let them through.
+    logging.captureWarnings(capture=True)
+    for library in ("pydicom", "pynetdicom", "highdicom", "alembic", "py.warnings"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from node.domain.coding import Anatomy
@@ -18,7 +18,7 @@ from node.errors import UsageError
 
 DEFAULT_CONFIG = Path("celadon.toml")
 
-Ae = Annotated[str, BeforeValidator(AeTitle)]
+Ae = Annotated[str, AfterValidator(AeTitle)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -123,7 +123,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Path("celadon-data")
     """Everything that the embedded node writes."""
-    database_url: str = ""
+    database_url: str = Field(default="", repr=False)
     """Any SQLAlchemy URL; empty is a SQLite file in ``data_dir``."""
     dicom: DicomSettings = Field(default_factory=DicomSettings)
     pacs: dict[str, PacsSettings] = Field(default_factory=dict)

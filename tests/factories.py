@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,17 @@ from typing import Any
 import numpy as np
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.sequence import Sequence as Items
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTStructureSetStorage
 
 from node.dicom.reading import instance_from
+from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
 from node.domain.identifiers import AeTitle, InstanceUID, SeriesUID, StudyUID
 from node.domain.imaging import Instance, PatientIdentity, Series
 from node.domain.intake import ReceivedInstance
+from node.domain.lifecycle import Step
+from node.domain.reporting import ObjectKind, ReportedNumber, ReportObject
+from node.store.jobs import StepRecord
 
 STUDY = StudyUID("2.25.7001")
 SERIES = SeriesUID("2.25.7002")
@@ -99,3 +105,54 @@ def series_of(datasets: Sequence[Dataset]) -> Series:
 def received(dataset: Dataset, calling_ae: str = "PACS", address: str = "127.0.0.1") -> ReceivedInstance:
     """A data set as it comes through the door."""
     return ReceivedInstance(instance(dataset), as_file(dataset), AeTitle(calling_ae), address)
+
+
+CONTOURS = SeriesUID("2.25.7004")
+
+
+def received_contour(*references: SeriesUID, series: str = CONTOURS, index: int = 0) -> ReceivedInstance:
+    """A contour object that references ``references``, as the store sees it; its bytes are not those of a SEG."""
+    dataset = ct_slice(index, series=series, Modality="SEG")
+    return replace(received(dataset), instance=instance(dataset, references=references))
+
+
+def event(action: AuditAction = AuditAction.COMPOSED, **changes: Any) -> AuditEvent:
+    """Something for the audit trail."""
+    made = AuditEvent(datetime.now(UTC), "tester", action, AuditOutcome.SUCCESS)
+    return replace(made, **changes)
+
+
+def report_object(name: str = "a", kind: ObjectKind = ObjectKind.SUMMARY) -> ReportObject:
+    """A result object whose UID and bytes follow from ``name``."""
+    uid = InstanceUID.derived("result", name)
+    series = SeriesUID.derived("result series", kind.name)
+    numbers = (ReportedNumber("p", 0.25), ReportedNumber("volume", 3.5, "mL"))
+    return ReportObject(kind, uid, "1.2.840.10008.5.1.4.1.1.7", series, "Celadon", f"bytes of {name}".encode(), numbers)
+
+
+def step_record(step: Step = Step.COMPOSE, **changes: Any) -> StepRecord:
+    """A step that ran for half a second."""
+    return replace(StepRecord(step, datetime.now(UTC), 0.5, AuditOutcome.SUCCESS, {"objects": 1}), **changes)
+
+
+def structure_set(*references: str, series: str = CONTOURS, index: int = 0, **changes: Any) -> Dataset:
+    """An RTSTRUCT that references ``references`` and marks a square lesion of the pancreas on the third slice."""
+    dataset = ct_slice(index, series=series, SOPClassUID=RTStructureSetStorage, Modality="RTSTRUCT", **changes)
+    for keyword in ("PixelData", "Rows", "Columns", "BitsAllocated", "ImageType"):
+        delattr(dataset, keyword)
+    dataset.StructureSetDate, dataset.StructureSetTime = "20240506", "080000"
+    frame, study, contour, drawn, roi, observation = (Dataset() for _ in range(6))
+    study.RTReferencedSeriesSequence = Items([])
+    for uid in references:
+        study.RTReferencedSeriesSequence.append(Dataset())
+        study.RTReferencedSeriesSequence[-1].SeriesInstanceUID = uid
+    frame.FrameOfReferenceUID, frame.RTReferencedStudySequence = FRAME, Items([study])
+    contour.ContourGeometricType, contour.NumberOfContourPoints = "CLOSED_PLANAR", 4
+    contour.ContourData = [-8, -6, 104, -4, -6, 104, -4, -2, 104, -8, -2, 104]
+    drawn.ReferencedROINumber, drawn.ContourSequence = 1, Items([contour])
+    roi.ROINumber, roi.ROIName, roi.ReferencedFrameOfReferenceUID = 1, "Pancreas tumour", FRAME
+    observation.ReferencedROINumber, observation.RTROIInterpretedType = 1, "GTV"
+    dataset.ReferencedFrameOfReferenceSequence = Items([frame])
+    dataset.StructureSetROISequence, dataset.ROIContourSequence = Items([roi]), Items([drawn])
+    dataset.RTROIObservationsSequence = Items([observation])
+    return with_meta(dataset)

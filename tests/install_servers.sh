@@ -3,9 +3,18 @@
 # A test whose server is missing is skipped with the reason, and fails where CI is set.
 set -eu
 
+# Debian keeps some programs off the PATH: Orthanc in sbin, PostgreSQL's in a folder for each of its versions.
+is_there() {
+    command -v "$1" >/dev/null 2>&1 && return
+    for program in "/usr/sbin/$1" /usr/lib/postgresql/*/bin/"$1"; do
+        [ -x "$program" ] && return
+    done
+    return 1
+}
+
 missing=""
-for pair in Orthanc:orthanc storescu:dcmtk dciodvfy:dicom3tools; do
-    command -v "${pair%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${pair%%:*}" ] || missing="$missing ${pair##*:}"
+for pair in Orthanc:orthanc storescu:dcmtk dciodvfy:dicom3tools postgres:postgresql; do
+    is_there "${pair%%:*}" || missing="$missing ${pair##*:}"
 done
 [ -z "$missing" ] && exit 0
 

@@ -1,14 +1,86 @@
-"""Real servers and tools that tests use: where one is missing a test is skipped and says so; in CI it fails."""
+"""The real servers that tests talk to: found, required, and started privately in a folder of their own."""
 
 import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn, TypeVar
 
 import pytest
 
+Found = TypeVar("Found")
 
-def require(name: str, path: str | None) -> str:
-    """Where ``name`` is installed; a visible skip when it is not, a failure where CI is set."""
-    if path is not None:
-        return path
+START_WITHIN_S = 30.0
+
+
+def require(name: str, found: Found | None) -> Found:
+    """What was found; else a visible skip with its reason, or a failure where every server must be there (CI)."""
+    if found is None:
+        missing(name)
+    return found
+
+
+def missing(name: str) -> NoReturn:
+    """Skip the test because ``name`` is not installed; fail it in CI."""
     if os.environ.get("CI"):
-        pytest.fail(f"{name} is not installed, and in CI it must be")
+        pytest.fail(f"{name} is not installed, and CI must have it")
     pytest.skip(f"{name} is not installed")
+
+
+def postgresql_folder() -> Path | None:
+    """The folder with ``initdb`` and ``postgres``, which Debian keeps off the PATH; the newest version of several."""
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
+    on_path = shutil.which("initdb")
+    folders = [*reversed(debian), *([Path(on_path).parent] if on_path else [])]
+    return next((folder for folder in folders if (folder / "postgres").exists() and (folder / "initdb").exists()), None)
+
+
+@contextmanager
+def private_postgresql() -> Iterator[str]:
+    """A PostgreSQL of our own on a Unix socket; gives the SQLAlchemy URL with ``{}`` where the database's name goes."""
+    programs = require("PostgreSQL", postgresql_folder())
+    # Not pytest's folder: another user must be able to enter it, and a socket's path must be short.
+    with tempfile.TemporaryDirectory(prefix="celadon-pg-") as name:
+        folder, user = Path(name), _unprivileged_user()
+        if user is not None:
+            shutil.chown(folder, user)
+        data = folder / "data"
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "user": user, "cwd": folder}
+        subprocess.run(
+            [programs / "initdb", "-D", data, "-U", "celadon", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
+            check=True,
+            **quiet,
+        )
+        options = ["listen_addresses=", f"unix_socket_directories={folder}", "fsync=off", "max_connections=60"]
+        flags = [word for option in options for word in ("-c", option)]
+        process = subprocess.Popen([programs / "postgres", "-D", data, *flags], **quiet)
+        try:
+            _wait_for(folder / ".s.PGSQL.5432", process)
+            yield f"postgresql+psycopg://celadon@/{{}}?host={folder}"
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(START_WITHIN_S)
+
+
+def _unprivileged_user() -> str | None:
+    """PostgreSQL refuses to run as root: the user to become, or None when we are nobody special."""
+    if os.geteuid() != 0:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
+
+
+def _wait_for(socket: Path, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_WITHIN_S
+    # The socket is there shortly before connections are taken; the lock beside it says "ready" on its last line.
+    lock = socket.with_name(socket.name + ".lock")
+    while not (lock.exists() and "ready" in (socket.parent / "data" / "postmaster.pid").read_text()):
+        if process.poll() is not None or time.monotonic() > deadline:
+            pytest.fail("PostgreSQL did not start")
+        time.sleep(0.02)

@@ -17,7 +17,7 @@ from node.domain.prediction import Prediction
 from node.domain.reasons import Reason, ReasonCode
 from node.domain.reporting import ObjectKind, Report
 from node.domain.stacking import Stack
-from node.errors import Quarantined, Refused, Retryable
+from node.errors import CeladonError, Quarantined, Refused, RefusedAtDoor, Retryable
 from node.settings import Mode
 from node.store.jobs import Claim, StepRecord
 from node.triage.contract import is_annotation
@@ -57,8 +57,12 @@ class Analysis:
             self._finish(claim, JobState.NOT_ANALYSED, exc.reason)
         except Quarantined as exc:
             self._finish(claim, JobState.QUARANTINED, exc.reason)
-        except Retryable as exc:
+        except (Retryable, RefusedAtDoor) as exc:
+            # Refused at the door: of the blob store, which has no room for the results now.
             self._release(claim, exc)
+        except CeladonError as exc:
+            # Our own messages name settings and files, never a patient's data.
+            self._finish(claim, JobState.QUARANTINED, Reason(ReasonCode.INTERNAL, str(exc)))
         except Exception as exc:  # noqa: BLE001 — the worker must live, and the job must end in a state that is seen
             self._finish(claim, JobState.QUARANTINED, Reason(ReasonCode.INTERNAL, _where(exc)))
 
@@ -81,7 +85,7 @@ class Analysis:
 
     def _link(self, claim: Claim, contours: Series) -> None:
         inbox = self._shop.stores.inbox
-        with self._step(claim, Step.LOCATE_ROI, AuditAction.ANNOTATION_LINKED) as details:
+        with self._step(claim, Step.LOCATE_ROI) as details:
             here = link_annotation(contours, inbox.holds, inbox.series)
             details["count"] = len(here)
         for uid in here:
@@ -188,8 +192,11 @@ class Analysis:
         )
 
     @contextmanager
-    def _step(self, claim: Claim, step: Step, action: AuditAction) -> Iterator[Details]:
-        """Run a step: say that it begins, time it, and write down how it ended; the block fills ``details``."""
+    def _step(self, claim: Claim, step: Step, action: AuditAction | None = None) -> Iterator[Details]:
+        """Run a step: say that it begins, time it, and write down how it ended; the block fills ``details``.
+
+        ``action``: what the audit trail calls it, unless what follows the step puts it there.
+        """
         self._enter(claim, step)
         details: Details = {}
         started, clock = datetime.now(UTC), time.perf_counter()
@@ -202,7 +209,8 @@ class Analysis:
             raise
         seconds = time.perf_counter() - clock
         record = StepRecord(step, started, seconds, AuditOutcome.SUCCESS, details)
-        self._jobs.record_step(claim, record, self._event(claim, action, AuditOutcome.SUCCESS, details))
+        events = (self._event(claim, action, AuditOutcome.SUCCESS, details),) if action else ()
+        self._jobs.record_step(claim, record, *events)
         log.get().info(log.STEP_DONE, job_id=claim.job_id, step=step.value, seconds=round(seconds, 3))
 
     def _enter(self, claim: Claim, step: Step) -> None:
@@ -219,18 +227,26 @@ class Analysis:
         outcome = AuditOutcome.REFUSED if refused else AuditOutcome.FAILURE
         event = self._event(claim, action, outcome, {"detail": reason.detail}, reason.code)
         message = log.JOB_REFUSED if refused else log.JOB_QUARANTINED
-        if not self._jobs.finish(claim, state, reason, event):
-            message = log.JOB_FENCED
+        try:
+            if not self._jobs.finish(claim, state, reason, event):
+                message = log.JOB_FENCED
+        except Retryable as exc:
+            self._leave(claim, exc)
+            return
         log.get().warning(message, job_id=claim.job_id, reason=reason.code.name, detail=reason.detail)
 
-    def _release(self, claim: Claim, error: Retryable) -> None:
+    def _release(self, claim: Claim, error: Retryable | RefusedAtDoor) -> None:
         log.get().warning(log.JOB_RELEASED, job_id=claim.job_id, error=str(error))
         event = self._event(claim, AuditAction.JOB_RELEASED, AuditOutcome.FAILURE, {"detail": str(error)})
         try:
             self._jobs.release(claim, RETRY_AFTER, event)
         except Retryable as exc:
-            # The lease will run out and another claim take over: nothing is lost but half a minute.
-            log.get().error(log.POLL_FAILED, job_id=claim.job_id, error=str(exc))
+            self._leave(claim, exc)
+
+    @staticmethod
+    def _leave(claim: Claim, error: Retryable) -> None:
+        """Write nothing: the lease will run out and another claim take over; nothing is lost but half a minute."""
+        log.get().error(log.POLL_FAILED, job_id=claim.job_id, error=str(error))
 
     def _event(
         self,

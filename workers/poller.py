@@ -2,10 +2,14 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable
+from typing import Final
 
 from node import log
 from node.errors import Retryable
+
+_TICK_S: Final = 0.1
 
 
 def poll(work: Callable[[], bool], *, interval_s: float, stop: threading.Event) -> None:
@@ -21,4 +25,12 @@ def poll(work: Callable[[], bool], *, interval_s: float, stop: threading.Event) 
             log.get().warning(log.POLL_FAILED, error=str(exc))
             found = False
         if not found:
-            stop.wait(interval_s)
+            _pause(interval_s, stop)
+
+
+def _pause(seconds: float, stop: threading.Event) -> None:
+    # Not stop.wait(): the handler of a signal runs in this thread, and its stop.set() would wait for ever for the
+    # lock that an interrupted wait() holds.
+    deadline = time.monotonic() + seconds
+    while not stop.is_set() and (left := deadline - time.monotonic()) > 0:
+        time.sleep(min(left, _TICK_S))

@@ -52,6 +52,8 @@ def _age(series: Series, study_day: date | None) -> float | None:
 
 
 def _day(text: str) -> date | None:
+    if not re.fullmatch(r"[0-9]{8}", text):  # strptime would also read 2024111, one way of two
+        return None
     try:
         return datetime.strptime(text, "%Y%m%d").date()  # noqa: DTZ007 — a DICOM date has no zone
     except ValueError:

@@ -23,6 +23,8 @@ from node.errors import Retryable
 GAP_FACTOR: Final = 4.0
 """Quiet for this many times the largest gap between two instances of the series counts as over."""
 _TICK_S: Final = 0.1
+_PAUSE_S: Final = 1.0
+"""After the store could not be reached."""
 # Objects that are whole in themselves: there is no neighbour to wait for.
 _SINGLE_OBJECT_MODALITIES: Final = frozenset({"SEG", "RTSTRUCT", "SR", "KO", "PR", "DOC"})
 
@@ -41,10 +43,13 @@ class _Watched:
 
     last_arrival_s: float
     instances: dict[InstanceUID, Instance]
+    is_loaded: bool
+    """Whether ``instances`` has what was stored before this watch began."""
     associations: set[int] = field(default_factory=set)
     largest_gap_s: float | None = None
     judged_count: int = 0
     is_whole: bool = False
+    not_before_s: float = 0.0
 
     def is_single(self) -> bool:
         """Whether the objects of this series are whole in themselves."""
@@ -54,8 +59,15 @@ class _Watched:
         """Whether the slices here make a volume, judged once for each number of slices."""
         if self.judged_count != len(self.instances):
             self.judged_count = len(self.instances)
-            self.is_whole = self.is_single() or not isinstance(stack(tuple(self.instances.values())), Reason)
+            self.is_whole = self.is_single() or self._makes_a_volume()
         return self.is_whole
+
+    def _makes_a_volume(self) -> bool:
+        try:
+            return not isinstance(stack(tuple(self.instances.values())), Reason)
+        except (ArithmeticError, ValueError):
+            # What cannot be judged waits for the longest; triage will say what is wrong with it.
+            return False
 
     def quiet_needed_s(self, shortest_s: float, longest_s: float) -> float:
         """The silence to wait for, learnt from the sender's gaps."""
@@ -63,7 +75,7 @@ class _Watched:
             return shortest_s
         if self.largest_gap_s is None:
             return longest_s
-        return min(max(GAP_FACTOR * self.largest_gap_s, shortest_s), longest_s)
+        return max(GAP_FACTOR * self.largest_gap_s, shortest_s)
 
 
 class CompletionWatch:
@@ -93,17 +105,16 @@ class CompletionWatch:
         """Watch what was being collected when the listener last stopped, as if it had arrived now."""
         with self._lock:
             for series in collecting:
-                self._watched[series.uid] = _Watched(self._now(), {one.uid: one for one in series.instances})
+                instances = {one.uid: one for one in series.instances}
+                self._watched[series.uid] = _Watched(self._now(), instances, is_loaded=True)
 
     def arrived(self, instance: Instance, association: int) -> None:
-        """An instance was stored."""
+        """An instance was stored. Touches no store: what is durable is counted, whatever happens next."""
         with self._lock:
             now = self._now()
             watched = self._watched.get(instance.series_uid)
             if watched is None:
-                # A late slice is judged together with what came before it, also before a restart.
-                stored = self._instances_of(instance.series_uid)
-                watched = self._watched[instance.series_uid] = _Watched(now, {one.uid: one for one in stored})
+                watched = self._watched[instance.series_uid] = _Watched(now, {}, is_loaded=False)
             else:
                 watched.largest_gap_s = max(watched.largest_gap_s or 0.0, now - watched.last_arrival_s)
             watched.last_arrival_s = now
@@ -119,7 +130,10 @@ class CompletionWatch:
     def evidence(self, series_uid: SeriesUID) -> str | None:
         """Why a watched series is complete now, or None while it is not."""
         watched = self._watched[series_uid]
-        quiet_s = self._now() - watched.last_arrival_s
+        now = self._now()
+        if not watched.is_loaded or now < watched.not_before_s:
+            return None
+        quiet_s = now - watched.last_arrival_s
         if quiet_s >= self._longest_s:
             return f"quiet for {self._longest_s:g} s"
         if watched.associations or quiet_s < self._shortest_s or not watched.has_no_gap():
@@ -129,13 +143,14 @@ class CompletionWatch:
         return f"released, no slice missing, quiet for {quiet_s:.1f} s"
 
     def check(self) -> None:
-        """Complete every series that there is evidence for."""
+        """Complete every series that there is evidence for; what the store cannot do now is tried again."""
+        self._load()
         with self._lock:
             ready = [(uid, why) for uid in self._watched if (why := self.evidence(uid)) is not None]
             # Forgotten before they are completed: an instance that arrives meanwhile starts a new watch.
-            counts = {uid: len(self._watched.pop(uid).instances) for uid, _ in ready}
-        for uid, why in ready:
-            self._complete(uid, why, counts[uid])
+            over = [(uid, why, self._watched.pop(uid)) for uid, why in ready]
+        for uid, why, watched in over:
+            self._complete(uid, why, watched)
 
     def start(self) -> None:
         """Check ten times a second until stopped."""
@@ -149,16 +164,41 @@ class CompletionWatch:
 
     def _run(self) -> None:
         while not self._stop.wait(_TICK_S):
-            self.check()
-
-    def _complete(self, uid: SeriesUID, why: str, count: int) -> None:
-        while not self._stop.is_set():
             try:
-                if not self._store.complete(uid, why, count):
-                    return
-            except Retryable as exc:
-                log.get().error(log.COMPLETION_FAILED, series_uid=uid, error=str(exc))
-                self._stop.wait(1.0)
-            else:
-                log.get().info(log.SERIES_COMPLETE, series_uid=uid, detail=why)
-                return
+                self.check()
+            except Exception as exc:  # noqa: BLE001 — without this thread no series would ever be complete
+                log.get().error(log.COMPLETION_FAILED, error=type(exc).__name__)
+
+    def _load(self) -> None:
+        """Read what is stored of series whose watch is new: a late slice is judged with what came before it."""
+        with self._lock:
+            now = self._now()
+            new = [uid for uid, one in self._watched.items() if not one.is_loaded and now >= one.not_before_s]
+        for uid in new:
+            try:
+                stored = self._instances_of(uid)
+            except Exception as exc:  # noqa: BLE001 — as in ``_complete``
+                self._postpone(uid, self._watched[uid], exc)
+                continue
+            with self._lock:
+                watched = self._watched[uid]
+                watched.instances = {one.uid: one for one in stored} | watched.instances
+                watched.is_loaded = True
+
+    def _complete(self, uid: SeriesUID, why: str, watched: _Watched) -> None:
+        try:
+            done = self._store.complete(uid, why, len(watched.instances))
+        except Exception as exc:  # noqa: BLE001 — one series that cannot be completed must not hold up the others
+            self._postpone(uid, watched, exc)
+            return
+        if done:
+            log.get().info(log.SERIES_COMPLETE, series_uid=uid, detail=why)
+
+    def _postpone(self, uid: SeriesUID, watched: _Watched, error: Exception) -> None:
+        """Try again after a pause, unless an instance that arrived meanwhile has started a new watch."""
+        # Only our own errors have messages that are known to hold no patient data.
+        words = str(error) if isinstance(error, Retryable) else type(error).__name__
+        log.get().error(log.COMPLETION_FAILED, series_uid=uid, error=words)
+        with self._lock:
+            watched.not_before_s = self._now() + _PAUSE_S
+            self._watched.setdefault(uid, watched)

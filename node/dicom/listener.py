@@ -2,7 +2,6 @@
 
 import errno
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -51,7 +50,7 @@ class Listener:
         self._inbox = inbox
         self._watch = watch
         self._trail = trail
-        self._peers: Mapping[str, str] = {peer.ae_title: peer.address for peer in settings.peers}
+        self._peers = frozenset((peer.ae_title, peer.address) for peer in settings.peers)
         self._server: Any = None
         self._ae = self._entity()
 
@@ -75,8 +74,11 @@ class Listener:
         log.get().info(log.LISTENER_READY, ae_title=self._settings.ae_title, host=address[0], port=self.port)
 
     def stop(self, grace_s: float = 10.0) -> None:
-        """Take no new association, let the running ones finish for ``grace_s``, then end them."""
-        self._server.shutdown()
+        """Take no new association, let the running ones finish for ``grace_s``, then end them. Safe to repeat."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.shutdown()
         deadline = time.monotonic() + grace_s
         while self._ae.active_associations and time.monotonic() < deadline:
             time.sleep(_DRAIN_TICK_S)
@@ -94,7 +96,7 @@ class Listener:
         entity.maximum_pdu_size = MAX_PDU_BYTES
         entity.network_timeout = NETWORK_TIMEOUT_S
         entity.require_called_aet = True
-        entity.require_calling_aet = list(self._peers)
+        entity.require_calling_aet = sorted({ae_title for ae_title, _ in self._peers})
         return entity
 
     def _store(self, event: Event) -> int | Dataset:
@@ -108,6 +110,7 @@ class Listener:
                 content, sop_class_uid=request.AffectedSOPClassUID, sop_instance_uid=request.AffectedSOPInstanceUID
             )
             verdict = self._inbox.accept(ReceivedInstance(instance, content, calling_ae, address))
+            return self._answer(instance, verdict, event, calling_ae)
         except RefusedAtDoor as exc:
             return self._refuse(exc.reason, calling_ae, address)
         except Retryable as exc:
@@ -118,7 +121,8 @@ class Listener:
                 log.STORE_FAILED, calling_ae=calling_ae, error=errno.errorcode.get(exc.errno or 0, "OSError")
             )
             return _status(OUT_OF_RESOURCES, "the object cannot be written")
-        return self._answer(instance, verdict, event, calling_ae)
+        except Exception as exc:  # noqa: BLE001 — pynetdicom would answer 0xC211, after which senders give up
+            return self._refuse(Reason(ReasonCode.INTERNAL, type(exc).__name__), calling_ae, address)
 
     def _answer(self, instance: Instance, verdict: IntakeVerdict, event: Event, calling_ae: AeTitle) -> int | Dataset:
         if verdict is IntakeVerdict.STORED:
@@ -131,7 +135,7 @@ class Listener:
 
     def _require_peer(self, calling_ae: AeTitle, address: str) -> None:
         # An AE title is a claim: it counts only from the address that belongs to it.
-        if self._peers and self._peers.get(calling_ae) != address:
+        if self._peers and (calling_ae, address) not in self._peers:
             raise RefusedAtDoor(ReasonCode.PEER_NOT_ALLOWED)
 
     def _refuse(self, reason: Reason, calling_ae: AeTitle, address: str) -> Dataset:

@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from pydicom import Dataset, dcmread
+from pydicom import DataElement, Dataset, dcmread
+from pydicom.charset import convert_encodings
 from pydicom.dataset import FileDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_data_element
 from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag, Tag
 
 from node.dicom.annotations import referenced_series
 from node.domain.identifiers import InstanceUID, SeriesUID, StudyUID
 from node.domain.imaging import HuArray, Instance, PatientIdentity
 from node.domain.reasons import ReasonCode
-from node.errors import Quarantined, Refused
+from node.errors import Quarantined, Refused, Retryable
 
 # What rules, triage and the clinical sources look at; everything else stays in the file.
 ATTRIBUTES: Final = (
@@ -28,6 +32,8 @@ ATTRIBUTES: Final = (
 )  # fmt: skip
 AIR_HU: Final = -1024.0
 _LONGEST_ATTRIBUTE: Final = 256
+# What lossless recompression may change: padding, and what DCMTK adds about its own work.
+_NO_CONTENT: Final = frozenset({Tag("DataSetTrailingPadding"), Tag("DerivationDescription"), Tag("PixelData")})
 
 
 def read_header(path: Path) -> FileDataset:
@@ -70,44 +76,104 @@ def instance_from(dataset: Dataset, transfer_syntax_uid: str, path: Path | None 
 def read_hounsfield(path: Path) -> HuArray:
     """The pixels of one single-frame CT image in Hounsfield units, [row, column] (PS3.3 section C.7.6.16.2.9).
 
-    Padding (0028,0120) becomes air. Every transfer syntax that the listener accepts is decoded.
+    Padding (PS3.3 section C.7.5.1.1.2) becomes air. Every transfer syntax that the listener accepts is decoded.
 
     Raises:
         Refused: there is no rescale to HU.
-        Quarantined: the pixel data cannot be decoded.
+        Quarantined: the file or its pixel data cannot be decoded.
+        Retryable: the disk does not give the file now.
     """
-    dataset = dcmread(path)
-    if "RescaleSlope" not in dataset or "RescaleIntercept" not in dataset:
+    dataset = _read_whole(path)
+    slope, intercept = _number(dataset, "RescaleSlope"), _number(dataset, "RescaleIntercept")
+    if not slope or intercept is None:
         raise Refused(ReasonCode.NO_RESCALE)
     try:
         stored = dataset.pixel_array
     except Exception as exc:  # the decoders raise whatever their C library does
         syntax = dataset.file_meta.TransferSyntaxUID.name
         raise Quarantined(ReasonCode.UNDECODABLE, f"{syntax}: {type(exc).__name__}") from exc
-    hu = stored.astype(np.float32) * np.float32(dataset.RescaleSlope) + np.float32(dataset.RescaleIntercept)
-    padding = dataset.get("PixelPaddingValue")
-    if padding is not None:
-        hu[stored == int(padding)] = AIR_HU
+    hu = stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+    first = _stored_value(dataset, "PixelPaddingValue", stored.dtype)
+    if first is not None:
+        limit = _stored_value(dataset, "PixelPaddingRangeLimit", stored.dtype)
+        low, high = sorted((first, first if limit is None else limit))
+        hu[(stored >= low) & (stored <= high)] = AIR_HU
     return hu
 
 
 def same_content(one: Path, other: Path) -> bool:
-    """Whether two files hold the same object: equal elements and equal pixels, whatever the transfer syntax."""
-    first, second = dcmread(one), dcmread(other)
+    """Whether two files hold the same object: equal elements and equal pixels, whatever the transfer syntax.
+
+    OSError when a file cannot be read.
+    """
     try:
-        pixels = ("PixelData" in first, "PixelData" in second)
-        if pixels == (True, True) and not np.array_equal(first.pixel_array, second.pixel_array):
-            return False
+        first, second = dcmread(one), dcmread(other)
+        return _same_pixels(first, second) and _same_elements(first, second, _encodings(first))
+    except OSError:
+        raise
     except Exception:  # noqa: BLE001 — what cannot be decoded cannot be shown to be the same
         return False
-    for dataset in (first, second):
-        dataset.pop("PixelData", None)
-    return pixels[0] == pixels[1] and bool(first == second)
 
 
 def parse(content: bytes) -> FileDataset:
     """The data set of a whole DICOM file in memory."""
     return dcmread(BytesIO(content))
+
+
+def _read_whole(path: Path) -> FileDataset:
+    try:
+        return dcmread(path)
+    except Exception as exc:
+        # pydicom raises OSError about content too, but only the operating system gives it a number.
+        if isinstance(exc, OSError) and exc.errno is not None:
+            raise Retryable(f"a stored image cannot be read: {exc.strerror}") from exc
+        raise Quarantined(ReasonCode.UNDECODABLE, f"the stored file is broken: {type(exc).__name__}") from exc
+
+
+def _stored_value(dataset: Dataset, keyword: str, dtype: np.dtype[Any]) -> int | None:
+    """A stored pixel value. Scanners write it as US although the pixels are signed: the same bits are meant."""
+    value: int | None = _quietly(lambda: int(dataset.get(keyword)))
+    return None if value is None else int(np.int64(value).astype(dtype))
+
+
+def _same_pixels(first: FileDataset, second: FileDataset) -> bool:
+    if "PixelData" not in first or "PixelData" not in second:
+        return ("PixelData" in first) == ("PixelData" in second)
+    syntaxes = (first.file_meta.TransferSyntaxUID, second.file_meta.TransferSyntaxUID)
+    if syntaxes[0] == syntaxes[1] and first.PixelData == second.PixelData:
+        return True
+    return np.array_equal(first.pixel_array, second.pixel_array)
+
+
+def _same_elements(first: Dataset, second: Dataset, encodings: list[str]) -> bool:
+    tags = _content_tags(first)
+    return tags == _content_tags(second) and all(_same_element(first[tag], second[tag], encodings) for tag in tags)
+
+
+def _content_tags(dataset: Dataset) -> list[BaseTag]:
+    """The elements that say something; pixels are compared by themselves, and group lengths are the encoding's."""
+    return [tag for tag in sorted(dataset.keys()) if tag.element and tag not in _NO_CONTENT]
+
+
+def _same_element(one: DataElement, other: DataElement, encodings: list[str]) -> bool:
+    if one.VR == other.VR == "SQ":
+        pairs = zip(one.value, other.value, strict=False)
+        return len(one.value) == len(other.value) and all(_same_elements(*pair, encodings) for pair in pairs)
+    if bool(one.value == other.value):
+        return True
+    # Implicit VR has no VR for private elements: they are the same if they are the same bytes (PS3.5 section 7.1.3).
+    return "UN" in (one.VR, other.VR) and _encoded(one, encodings) == _encoded(other, encodings)
+
+
+def _encoded(element: DataElement, encodings: list[str]) -> bytes:
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, True
+    write_data_element(buffer, element, encodings)
+    return buffer.getvalue()
+
+
+def _encodings(dataset: Dataset) -> list[str]:
+    return convert_encodings(dataset.get("SpecificCharacterSet") or "ISO_IR 6")
 
 
 def _text(dataset: Dataset, keyword: str) -> str:
@@ -117,7 +183,7 @@ def _text(dataset: Dataset, keyword: str) -> str:
     parts = value if isinstance(value, (MultiValue, list, tuple)) else [value]
     text = "\\".join(str(part) for part in parts)
     # Neither database can hold lone surrogates or NUL characters.
-    return text.encode("utf-8", "replace").decode().replace("\x00", "").strip()[:_LONGEST_ATTRIBUTE]
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "").strip()[:_LONGEST_ATTRIBUTE]
 
 
 def _numbers(dataset: Dataset, keyword: str, count: int) -> Any:
@@ -125,6 +191,11 @@ def _numbers(dataset: Dataset, keyword: str, count: int) -> Any:
     if not values or len(values) != count or not all(math.isfinite(value) for value in values):
         return None
     return values
+
+
+def _number(dataset: Dataset, keyword: str) -> float | None:
+    value: float | None = _quietly(lambda: float(dataset.get(keyword)))
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _integer(dataset: Dataset, keyword: str) -> int:

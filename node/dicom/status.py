@@ -28,7 +28,9 @@ REFUSAL_STATUS: Final = MappingProxyType(
         ReasonCode.UID_INVALID: 0xC000,
         ReasonCode.PIXEL_DATA_LENGTH: 0xC000,
         ReasonCode.TOO_LARGE: 0xC000,
+        ReasonCode.TOO_DEEP: 0xC000,
         ReasonCode.UID_MISMATCH: 0xA900,  # Error: Data Set does not match SOP Class
         ReasonCode.DISK_FULL: OUT_OF_RESOURCES,
+        ReasonCode.INTERNAL: PROCESSING_FAILURE,
     }
 )

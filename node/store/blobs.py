@@ -30,7 +30,9 @@ class BlobStore:
         """``min_free_bytes``: below this free space nothing is taken any more."""
         self._root = root
         self._min_free_bytes = min_free_bytes
+        self._durable_directories: set[Path] = set()
         root.mkdir(parents=True, exist_ok=True)
+        _sync_directory(root.parent)
 
     def path_of(self, sha256: str) -> Path:
         """Where the blob with this digest lies, or would lie."""
@@ -44,14 +46,18 @@ class BlobStore:
         """
         digest = hashlib.sha256(content).hexdigest()
         path = self.path_of(digest)
-        if not path.exists():
-            self._require_room(len(content))
-            try:
-                self._write(path, content)
-            except OSError as exc:
-                if exc.errno in _NO_ROOM:
-                    raise RefusedAtDoor(ReasonCode.DISK_FULL, os.strerror(exc.errno)) from exc
-                raise
+        try:
+            if path.exists():
+                # Whoever wrote it may have died before its name was durable.
+                _sync_directory(path.parent)
+            else:
+                self._require_room(len(content))
+                self._make_directory(path.parent)
+                _write(path, content)
+        except OSError as exc:
+            if exc.errno in _NO_ROOM:
+                raise RefusedAtDoor(ReasonCode.DISK_FULL, os.strerror(exc.errno)) from exc
+            raise
         return Blob(digest, len(content), path)
 
     def free_bytes(self) -> int:
@@ -62,28 +68,27 @@ class BlobStore:
         if self.free_bytes() - size < self._min_free_bytes:
             raise RefusedAtDoor(ReasonCode.DISK_FULL, "free space is below the watermark")
 
-    @staticmethod
-    def _write(path: Path, content: bytes) -> None:
-        _make_directory(path.parent)
-        part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-        try:
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            part.rename(path)
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
-        _sync_directory(path.parent)
+    def _make_directory(self, directory: Path) -> None:
+        if directory not in self._durable_directories:
+            directory.mkdir(exist_ok=True)
+            # A directory is only durable once its parent is, whoever made it.
+            _sync_directory(self._root)
+            self._durable_directories.add(directory)
 
 
-def _make_directory(directory: Path) -> None:
-    if not directory.exists():
-        directory.mkdir(parents=True, exist_ok=True)
-        # A new directory is only durable once its parent is.
-        _sync_directory(directory.parent)
+def _write(path: Path, content: bytes) -> None:
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+    _sync_directory(path.parent)
 
 
 def _sync_directory(directory: Path) -> None:

@@ -1,12 +1,13 @@
 """The inbox: received instances become durable here, and each opens, touches or reopens the job of its series."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, exists, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, and_, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
@@ -23,6 +24,9 @@ from node.store.tables import annotation_references, instances, jobs, results, s
 
 SameContent = Callable[[Path, Path], bool]
 
+_ATTEMPTS: Final = 5
+"""How often an insertion is tried that associations of the same series get into each other's way with."""
+_LONGEST_MODALITY: Final = 16
 _COLUMNS_OF_THEIR_OWN = frozenset({"uid", "series_uid", "study_uid", "sop_class_uid", "transfer_syntax_uid", "path"})
 
 
@@ -37,16 +41,18 @@ class SqlInbox:
 
     def accept(self, received: ReceivedInstance) -> IntakeVerdict:
         """Blob first, then one transaction: instance, series, job and audit; see ``Inbox``."""
-        known = self._sha_of(received.instance.uid)
         blob = self._blobs.put(received.content)
-        if known is None:
-            try:
+        for _ in range(_ATTEMPTS):
+            known = self._sha_of(received.instance.uid)
+            if known is not None:
+                return self._judge(received, blob, known)
+            # Refused when another association stored the same UID, or opened the same series or job, meanwhile.
+            with suppress(IntegrityError):
                 return self._insert(received, blob)
-            except IntegrityError as exc:
-                # Another association stored the same UID in the meantime: judge it as one that was here before.
-                known = self._sha_of(received.instance.uid)
-                if known is None:
-                    raise Retryable("database: the instance could not be inserted") from exc
+        raise Retryable("database: other associations keep getting in this instance's way")
+
+    def _judge(self, received: ReceivedInstance, blob: Blob, known: str) -> IntakeVerdict:
+        """What to say of an object whose UID is here already, with the digest ``known``."""
         if known == blob.sha256 or self._same_content(self._blobs.path_of(known), blob.path):
             return IntakeVerdict.DUPLICATE
         self._set_aside(received, blob)
@@ -96,14 +102,14 @@ class SqlInbox:
             return connection.scalar(query)
 
     def _insert(self, received: ReceivedInstance, blob: Blob) -> IntakeVerdict:
-        now = datetime.now(UTC)
         with self._database.write() as connection:
+            now = datetime.now(UTC)
             if connection.scalar(select(exists().where(results.c.sop_instance_uid == received.instance.uid))):
                 audit.append(connection, _event(received, now, AuditAction.INSTANCE_RECEIVED, ReasonCode.OWN_RESULT))
                 return IntakeVerdict.OWN_RESULT
             _touch_series(connection, received, now)
             connection.execute(insert(instances).values(_to_row(received, blob, now)))
-            for referenced in received.instance.references:
+            for referenced in dict.fromkeys(received.instance.references):
                 row = {"sop_instance_uid": received.instance.uid, "series_uid": referenced}
                 connection.execute(insert(annotation_references).values(row))
             audit.append(connection, _event(received, now, AuditAction.INSTANCE_RECEIVED))
@@ -111,8 +117,8 @@ class SqlInbox:
         return IntakeVerdict.STORED
 
     def _set_aside(self, received: ReceivedInstance, blob: Blob) -> None:
-        now = datetime.now(UTC)
         with self._database.write() as connection:
+            now = datetime.now(UTC)
             connection.execute(
                 insert(set_aside).values(
                     sop_instance_uid=received.instance.uid,
@@ -154,7 +160,7 @@ def _touch_series(connection: Connection, received: ReceivedInstance, now: datet
             "study_uid": instance.study_uid,
             "patient_id": patient_id,
             "issuer": issuer,
-            "modality": instance.modality,
+            "modality": instance.modality[:_LONGEST_MODALITY],
             "calling_ae": received.calling_ae,
             "first_received_at": now,
             "last_received_at": now,
@@ -164,32 +170,43 @@ def _touch_series(connection: Connection, received: ReceivedInstance, now: datet
         _wake_orphans(connection, instance.series_uid, now)
         return
     same = (row["study_uid"], row["patient_id"], row["issuer"]) == (instance.study_uid, patient_id, issuer)
-    changes = {"last_received_at": now, "in_conflict": row["in_conflict"] or not same}
+    # The mark is set and never taken back: two associations that write at once cannot lose it.
+    changes: dict[str, Any] = {"last_received_at": now} if same else {"last_received_at": now, "in_conflict": True}
     connection.execute(update(series).where(series.c.series_uid == instance.series_uid).values(changes))
 
 
 def _wake_orphans(connection: Connection, series_uid: SeriesUID, now: datetime) -> None:
-    """Have contours that came before the series they reference looked at again, now that it is here."""
+    """Have contours that came before the series they reference looked at again, now that it is here.
+
+    Also those that are being looked at: whether this series was here when they asked is not known.
+    """
     waiting_for_it = (
         select(instances.c.series_uid)
         .join(annotation_references, annotation_references.c.sop_instance_uid == instances.c.sop_instance_uid)
         .where(annotation_references.c.series_uid == series_uid)
     )
-    connection.execute(
-        update(jobs)
-        .where(jobs.c.series_uid.in_(waiting_for_it), jobs.c.reason == ReasonCode.ANNOTATION_ORPHAN.name)
-        .where(jobs.c.state == JobState.NOT_ANALYSED.value)
-        .values(state=JobState.WAITING.value, reason="", detail="", completed_at=now)
+    newer = jobs.alias("newer")
+    is_latest = ~exists().where(newer.c.series_uid == jobs.c.series_uid, newer.c.version > jobs.c.version)
+    orphaned = and_(
+        jobs.c.state == JobState.NOT_ANALYSED.value, jobs.c.reason == ReasonCode.ANNOTATION_ORPHAN.name, is_latest
     )
+    values = {
+        "state": JobState.WAITING.value, "token": jobs.c.token + 1, "lease_owner": "", "step": "", "reason": "",
+        "detail": "", "completed_at": now,
+    }  # fmt: skip
+    woken = connection.execute(
+        update(jobs)
+        .where(jobs.c.series_uid.in_(waiting_for_it), or_(orphaned, jobs.c.state == JobState.RUNNING.value))
+        .values(values)
+        .returning(jobs.c.id, jobs.c.series_uid)
+    ).all()
+    for row in woken:
+        audit.append(connection, reopened(row.series_uid, row.id, now, "the series that it references is here"))
 
 
 def _open_job(connection: Connection, series_uid: SeriesUID, now: datetime) -> None:
     """Open the job of a series, take it back while nothing has been committed, or open the next version."""
-    latest = (
-        connection.execute(select(jobs).where(jobs.c.series_uid == series_uid).order_by(jobs.c.version.desc()).limit(1))
-        .mappings()
-        .first()
-    )
+    latest = latest_job(connection, series_uid)
     if latest is None:
         insert_job(connection, series_uid, 1, JobState.COLLECTING, now)
         return
@@ -197,17 +214,30 @@ def _open_job(connection: Connection, series_uid: SeriesUID, now: datetime) -> N
     if state in (JobState.WAITING, JobState.RUNNING):
         values = {"state": JobState.COLLECTING.value, "token": latest["token"] + 1, "lease_owner": "", "step": ""}
         connection.execute(update(jobs).where(jobs.c.id == latest["id"]).values(values))
-        event = AuditEvent(
-            at=now,
-            actor="listener",
-            action=AuditAction.SERIES_REOPENED,
-            outcome=AuditOutcome.SUCCESS,
-            series_uid=series_uid,
-            job_id=latest["id"],
-        )
-        audit.append(connection, event)
+        audit.append(connection, reopened(series_uid, latest["id"], now, "a late instance"))
     elif state is not JobState.COLLECTING:
-        insert_job(connection, series_uid, latest["version"] + 1, JobState.COLLECTING, now, supersedes=latest["id"])
+        version = latest["version"] + 1
+        opened = insert_job(connection, series_uid, version, JobState.COLLECTING, now, supersedes=latest["id"])
+        audit.append(connection, reopened(series_uid, opened, now, "a late instance"))
+
+
+def latest_job(connection: Connection, series_uid: SeriesUID) -> RowMapping | None:
+    """The job of the newest version of a series, locked until the transaction ends: nobody moves it on meanwhile."""
+    newest = select(jobs).where(jobs.c.series_uid == series_uid).order_by(jobs.c.version.desc()).limit(1)
+    return connection.execute(newest.with_for_update()).mappings().first()
+
+
+def reopened(series_uid: str, job_id: str, now: datetime, why: str) -> AuditEvent:
+    """What the audit trail says when a series is to be analysed anew."""
+    return AuditEvent(
+        at=now,
+        actor="node",
+        action=AuditAction.SERIES_REOPENED,
+        outcome=AuditOutcome.SUCCESS,
+        series_uid=series_uid,
+        job_id=job_id,
+        details={"why": why},
+    )
 
 
 def insert_job(

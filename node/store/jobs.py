@@ -5,23 +5,24 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, Select, and_, exists, func, insert, or_, select, update
 
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
 from node.domain.identifiers import JobId, SeriesUID, StudyUID
-from node.domain.lifecycle import DeliveryState, JobState, Step, may_follow
+from node.domain.lifecycle import DeliveryState, JobState, Step
 from node.domain.reasons import Reason, ReasonCode
 from node.errors import UsageError
 from node.store import audit
-from node.store.inbox import count_instances, insert_job
+from node.store.inbox import count_instances, insert_job, latest_job, reopened
 from node.store.session import Database, pairs
-from node.store.tables import annotation_references, instances, job_steps, jobs, outbox, series
+from node.store.tables import annotation_references, instances, job_steps, jobs, outbox, results, series
 
 LEASE: Final = timedelta(seconds=30)
 """How long a claim holds without a heartbeat."""
 STRIKES: Final = 3
 """Claims that end in a dead worker before a job is quarantined."""
 
+_AFTER_A_VERDICT: Final = (JobState.NOT_ANALYSED, JobState.QUARANTINED)
 # States that a newer version takes over from once it has a verdict of its own.
 _REPLACEABLE = (JobState.DELIVERING, JobState.DONE, JobState.NOT_ANALYSED, JobState.QUARANTINED)
 
@@ -38,6 +39,7 @@ class Claim:
     manifest: str
     fixed_at: datetime
     supersedes: JobId | None
+    """The version whose results this one replaces: the newest one before it that has any, or else just the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,25 +94,23 @@ class JobStore:
 
         False when it was not collecting any more, or has not the ``count`` instances that the evidence is about.
         """
-        now = datetime.now(UTC)
         with self._database.write() as connection:
+            now = datetime.now(UTC)
+            # Locked before it is counted: an instance is in the count, or finds the job waiting and takes it back.
+            row = latest_job(connection, series_uid)
+            if row is None or JobState(row["state"]) is not JobState.COLLECTING:
+                return False
             if count_instances(connection, series_uid) != count:
                 return False
-            done = connection.execute(
-                update(jobs)
-                .where(jobs.c.series_uid == series_uid, jobs.c.state == JobState.COLLECTING.value)
-                .values(state=JobState.WAITING.value, completed_at=now, not_before=None)
-                .returning(jobs.c.id)
-            ).first()
-            if done is None:
-                return False
+            values = {"state": JobState.WAITING.value, "completed_at": now, "not_before": None}
+            connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(values))
             event = AuditEvent(
                 at=now,
                 actor="listener",
                 action=AuditAction.SERIES_COMPLETED,
                 outcome=AuditOutcome.SUCCESS,
                 series_uid=series_uid,
-                job_id=done.id,
+                job_id=row["id"],
                 details={"evidence": evidence, "count": count},
             )
             audit.append(connection, event)
@@ -118,13 +118,15 @@ class JobStore:
 
     def claim(self, worker: str) -> Claim | None:
         """The oldest job that nobody works on, or None. Takes over from dead workers; three strikes quarantine."""
-        now = datetime.now(UTC)
         with self._database.read() as connection:
             # Looking first leaves the write lock alone while there is nothing to do.
-            if _claimable(connection, now) is None:
+            if connection.execute(_claimable(datetime.now(UTC))).first() is None:
                 return None
         with self._database.write() as connection:
-            while (row := _claimable(connection, now)) is not None:
+            # Only now: getting the write lock may have taken as long as a lease.
+            now = datetime.now(UTC)
+            free = _claimable(now).with_for_update(skip_locked=True, of=jobs)
+            while (row := connection.execute(free).mappings().first()) is not None:
                 strikes = row["strikes"] + (JobState(row["state"]) is JobState.RUNNING)
                 if strikes < STRIKES:
                     return _take(connection, row, worker, strikes, now)
@@ -152,8 +154,8 @@ class JobStore:
 
     def finish(self, claim: Claim, state: JobState, reason: Reason | None, event: AuditEvent) -> bool:
         """End a job that has no results: not analysed, quarantined or done. False when the claim has been lost."""
-        now = datetime.now(UTC)
         with self._database.write() as connection:
+            now = datetime.now(UTC)
             values = {"state": state.value, "finished_at": now, "lease_owner": "", "step": ""}
             values |= {"reason": reason.code.name, "detail": reason.detail} if reason else {}
             if connection.execute(update(jobs).where(_is_ours(claim)).values(values)).rowcount != 1:
@@ -182,20 +184,22 @@ class JobStore:
 
         Returns the job that will do it; None when there is no such series here or nothing new to know.
         """
-        now = datetime.now(UTC)
         with self._database.write() as connection:
-            query = select(jobs).where(jobs.c.series_uid == series_uid).order_by(jobs.c.version.desc()).limit(1)
-            row = connection.execute(query).mappings().first()
+            now = datetime.now(UTC)
+            row = latest_job(connection, series_uid)
             if row is None or JobState(row["state"]) in (JobState.COLLECTING, JobState.WAITING):
                 return None
             if row["manifest"] == _manifest(connection, series_uid):
                 return None
             if JobState(row["state"]) is not JobState.RUNNING:
                 version = row["version"] + 1
-                return insert_job(connection, series_uid, version, JobState.WAITING, now, supersedes=row["id"])
-            values = {"state": JobState.WAITING.value, "token": row["token"] + 1, "lease_owner": "", "step": ""}
-            connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(values))
-            return JobId(row["id"])
+                job_id = insert_job(connection, series_uid, version, JobState.WAITING, now, supersedes=row["id"])
+            else:
+                values = {"state": JobState.WAITING.value, "token": row["token"] + 1, "lease_owner": "", "step": ""}
+                connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(values))
+                job_id = JobId(row["id"])
+            audit.append(connection, reopened(series_uid, job_id, now, "a contour for it is here"))
+            return job_id
 
     def retry(self, job_id: JobId) -> None:
         """Have a job run, or its failed deliveries sent, again.
@@ -203,15 +207,16 @@ class JobStore:
         Raises:
             UsageError: there is no such job, or its state does not allow it.
         """
-        now = datetime.now(UTC)
         with self._database.write() as connection:
-            row = connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().first()
+            now = datetime.now(UTC)
+            row = connection.execute(select(jobs).where(jobs.c.id == job_id).with_for_update()).mappings().first()
             if row is None:
                 raise UsageError(f"there is no job {job_id}")
             state = JobState(row["state"])
             if state is JobState.DELIVERING:
                 _retry_deliveries(connection, job_id, now)
-            elif may_follow(state, JobState.WAITING) and state is not JobState.RUNNING:
+            elif state in _AFTER_A_VERDICT:
+                _require_newest(connection, row)
                 values = {"state": JobState.WAITING.value, "reason": "", "detail": "", "strikes": 0, "not_before": None}
                 connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
             else:
@@ -292,32 +297,36 @@ def insert_step(connection: Connection, claim: Claim, record: StepRecord) -> Non
 
 
 def supersede(connection: Connection, claim: Claim, now: datetime) -> None:
-    """Mark what ``claim`` supersedes as such, and keep back what of it was not sent yet."""
-    if claim.supersedes is None:
-        return
+    """Mark every earlier version of the series of ``claim`` as superseded, and keep back what was not sent yet.
+
+    Every one: the version just before may have ended without a verdict that replaced the one before it.
+    """
     replaceable = [state.value for state in _REPLACEABLE]
-    changed = connection.execute(
+    replaced = connection.scalars(
         update(jobs)
-        .where(jobs.c.id == claim.supersedes, jobs.c.state.in_(replaceable))
+        .where(jobs.c.series_uid == claim.series_uid, jobs.c.version < claim.version, jobs.c.state.in_(replaceable))
         .values(state=JobState.SUPERSEDED.value)
-    )
-    if changed.rowcount == 0:
-        return
+        .returning(jobs.c.id)
+    ).all()
+    unsent = (DeliveryState.PENDING.value, DeliveryState.FAILED.value)
     connection.execute(
         update(outbox)
-        .where(outbox.c.job_id == claim.supersedes, outbox.c.state == DeliveryState.PENDING.value)
+        .where(outbox.c.job_id.in_(replaced), outbox.c.state.in_(unsent))
         .values(state=DeliveryState.WITHDRAWN.value)
     )
-    event = AuditEvent(
-        at=now,
-        actor="node",
-        action=AuditAction.JOB_SUPERSEDED,
-        outcome=AuditOutcome.SUCCESS,
-        series_uid=claim.series_uid,
-        job_id=claim.supersedes,
-        details={"by": claim.job_id},
-    )
-    audit.append(connection, event)
+    events = [
+        AuditEvent(
+            at=now,
+            actor="node",
+            action=AuditAction.JOB_SUPERSEDED,
+            outcome=AuditOutcome.SUCCESS,
+            series_uid=claim.series_uid,
+            job_id=job_id,
+            details={"by": claim.job_id},
+        )
+        for job_id in replaced
+    ]
+    audit.append(connection, *events)
 
 
 def is_ours(claim: Claim) -> Any:
@@ -329,18 +338,16 @@ def _is_ours(claim: Claim) -> Any:
     return and_(jobs.c.id == claim.job_id, jobs.c.token == claim.token, jobs.c.state == JobState.RUNNING.value)
 
 
-def _claimable(connection: Connection, now: datetime) -> RowMapping | None:
+def _claimable(now: datetime) -> Select[Any]:
     waiting = and_(jobs.c.state == JobState.WAITING.value, or_(jobs.c.not_before.is_(None), jobs.c.not_before <= now))
     abandoned = and_(jobs.c.state == JobState.RUNNING.value, jobs.c.lease_expires_at < now)
-    query = (
+    return (
         select(jobs, series.c.study_uid)
         .join(series, series.c.series_uid == jobs.c.series_uid)
         .where(or_(waiting, abandoned))
         .order_by(jobs.c.completed_at, jobs.c.id)
         .limit(1)
-        .with_for_update(skip_locked=True, of=jobs)
     )
-    return connection.execute(query).mappings().first()
 
 
 def _take(connection: Connection, row: RowMapping, worker: str, strikes: int, now: datetime) -> Claim:
@@ -379,8 +386,16 @@ def _take(connection: Connection, row: RowMapping, worker: str, strikes: int, no
         token=token,
         manifest=manifest,
         fixed_at=fixed_at,
-        supersedes=JobId(row["supersedes"]) if row["supersedes"] else None,
+        supersedes=_replaced(connection, row),
     )
+
+
+def _replaced(connection: Connection, row: RowMapping) -> JobId | None:
+    with_results = exists().where(results.c.job_id == jobs.c.id)
+    earlier = select(jobs.c.id).where(jobs.c.series_uid == row["series_uid"], jobs.c.version < row["version"])
+    found = connection.scalar(earlier.where(with_results).order_by(jobs.c.version.desc()).limit(1))
+    job_id = found or row["supersedes"]
+    return JobId(job_id) if job_id else None
 
 
 def _strike_out(connection: Connection, row: RowMapping, now: datetime) -> None:
@@ -399,6 +414,7 @@ def _strike_out(connection: Connection, row: RowMapping, now: datetime) -> None:
         actor="node",
         action=AuditAction.SERIES_QUARANTINED,
         outcome=AuditOutcome.FAILURE,
+        study_uid=row["study_uid"],
         series_uid=row["series_uid"],
         job_id=row["id"],
         reason=reason.code,
@@ -417,6 +433,13 @@ def _manifest(connection: Connection, series_uid: SeriesUID) -> str:
     )
     lines = sorted(f"{uid} {sha}" for uid, sha in connection.execute(query))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _require_newest(connection: Connection, row: RowMapping) -> None:
+    # Two versions at work on one series would give two results.
+    newest = latest_job(connection, SeriesUID(row["series_uid"]))
+    if newest is not None and newest["id"] != row["id"]:
+        raise UsageError(f"job {row['id']} has a newer version: retry {newest['id']}")
 
 
 def _retry_deliveries(connection: Connection, job_id: JobId, now: datetime) -> None:

@@ -3,9 +3,9 @@
 import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, and_, func, or_, select, update
+from sqlalchemy import Connection, RowMapping, Select, and_, func, or_, select, update
 
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
 from node.domain.identifiers import InstanceUID, JobId
@@ -32,17 +32,14 @@ class Outbox:
 
     def lease(self, deliverer: str) -> tuple[Delivery, ...]:
         """All objects of one job that are due at one destination, leased; empty when nothing is due."""
-        now = datetime.now(UTC)
         with self._database.read() as connection:
             # Looking first leaves the write lock alone while there is nothing to do.
-            if connection.execute(_due(now).limit(1)).first() is None:
+            if connection.execute(_due(datetime.now(UTC)).limit(1)).first() is None:
                 return ()
         with self._database.write() as connection:
-            first = connection.execute(_due(now).limit(1)).mappings().first()
-            if first is None:
-                return ()
-            same = and_(outbox.c.job_id == first["job_id"], outbox.c.destination == first["destination"])
-            rows = connection.execute(_due(now).where(same)).mappings().all()
+            now = datetime.now(UTC)
+            _withdraw_abandoned(connection, now)
+            rows = _lock_group(connection, now)
             connection.execute(
                 update(outbox)
                 .where(outbox.c.id.in_([row["id"] for row in rows]))
@@ -61,15 +58,18 @@ class Outbox:
         Returns whether the job is done now.
         """
         by_uid = {outcome.object_uid: outcome for outcome in outcomes}
-        now = datetime.now(UTC)
         with self._database.write() as connection:
+            now = datetime.now(UTC)
+            # Locked first: of two deliverers that end a job together, the second sees what the first has stored.
+            job = select(jobs.c.state).where(jobs.c.id == deliveries[0].job_id).with_for_update()
+            is_wanted = connection.scalar(job) == JobState.DELIVERING.value
             for delivery in deliveries:
                 outcome = by_uid[delivery.object_uid]
                 changed = connection.execute(
                     update(outbox)
                     .where(outbox.c.id == delivery.id, outbox.c.lease_owner == deliverer)
                     .where(outbox.c.state == DeliveryState.SENDING.value)
-                    .values(_answer(outcome, delivery.attempts, now))
+                    .values(_answer(outcome, delivery.attempts, now, is_wanted=is_wanted))
                 )
                 if changed.rowcount and outcome.state is not DeliveryState.PENDING:
                     audit.append(connection, _event(deliverer, delivery, outcome, now))
@@ -110,22 +110,44 @@ def wait_after(attempts: int) -> timedelta:
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 — jitter, not a secret
 
 
-def _due(now: datetime):  # type: ignore[no-untyped-def]  # noqa: ANN202 — SQLAlchemy's Select type names every column
+def _due(now: datetime) -> Select[Any]:
     pending = and_(outbox.c.state == DeliveryState.PENDING.value, outbox.c.next_attempt_at <= now)
     abandoned = and_(outbox.c.state == DeliveryState.SENDING.value, outbox.c.lease_expires_at < now)
     return (
         select(outbox, results.c.sha256, results.c.sop_class_uid)
         .join(results, results.c.sop_instance_uid == outbox.c.sop_instance_uid)
-        .where(or_(pending, abandoned))
+        .join(jobs, jobs.c.id == outbox.c.job_id)
+        .where(or_(pending, abandoned), jobs.c.state == JobState.DELIVERING.value)
         .order_by(outbox.c.next_attempt_at, outbox.c.id)
-        .with_for_update(skip_locked=True, of=outbox)
     )
 
 
-def _answer(outcome: DeliveryOutcome, attempts: int, now: datetime) -> dict[str, object]:
+def _withdraw_abandoned(connection: Connection, now: datetime) -> None:
+    """Let go of what a dead deliverer left half-way of a job that a newer version has replaced since."""
+    unwanted = select(jobs.c.id).where(jobs.c.id == outbox.c.job_id, jobs.c.state != JobState.DELIVERING.value)
+    connection.execute(
+        update(outbox)
+        .where(outbox.c.state == DeliveryState.SENDING.value, outbox.c.lease_expires_at < now)
+        .where(unwanted.exists())
+        .values(state=DeliveryState.WITHDRAWN.value, lease_owner="")
+    )
+
+
+def _lock_group(connection: Connection, now: datetime) -> Sequence[RowMapping]:
+    """Everything that is due of the job and destination that have waited longest; empty when nothing is due."""
+    while (first := connection.execute(_due(now).limit(1)).mappings().first()) is not None:
+        same = and_(outbox.c.job_id == first["job_id"], outbox.c.destination == first["destination"])
+        # Waits for another deliverer that leases the same objects, and then finds them taken: never half a job each.
+        rows = connection.execute(_due(now).where(same).with_for_update(of=outbox)).mappings().all()
+        if rows:
+            return rows
+    return ()
+
+
+def _answer(outcome: DeliveryOutcome, attempts: int, now: datetime, *, is_wanted: bool) -> dict[str, object]:
     stored = outcome.state is DeliveryState.STORED
     return {
-        "state": outcome.state.value,
+        "state": outcome.state.value if stored or is_wanted else DeliveryState.WITHDRAWN.value,
         "detail": outcome.detail,
         "stored_at": now if stored else None,
         "next_attempt_at": now + wait_after(attempts),

@@ -11,6 +11,7 @@ from node.domain.audit import AuditEvent
 from node.domain.identifiers import InstanceUID, JobId, SeriesUID
 from node.domain.lifecycle import DeliveryState, JobState
 from node.domain.reporting import ObjectKind, ReportedNumber, ReportObject
+from node.errors import RefusedAtDoor, Retryable
 from node.store import audit
 from node.store.blobs import BlobStore
 from node.store.jobs import Claim, StepRecord, insert_step, is_ours, supersede
@@ -52,11 +53,18 @@ class ResultStore:
         """Commit the results of a claim: bytes first, then objects, outbox, state and audit in one transaction.
 
         False, and nothing written, when the claim has been lost or its input has changed.
+
+        Raises:
+            Retryable: the disk or the database cannot take them now.
         """
-        blobs = [self._blobs.put(made.content) for made in objects]
-        now = datetime.now(UTC)
+        try:
+            blobs = [self._blobs.put(made.content) for made in objects]
+        except (RefusedAtDoor, OSError) as exc:
+            cause = exc.reason if isinstance(exc, RefusedAtDoor) else exc.strerror
+            raise Retryable(f"the results cannot be written now: {cause}") from exc
         state = JobState.DELIVERING if destinations and objects else JobState.DONE
         with self._database.write() as connection:
+            now = datetime.now(UTC)
             values = {
                 "state": state.value, "predictor": predictor, "finished_at": now, "lease_owner": "", "step": "",
                 "reason": "", "detail": "",

@@ -9,8 +9,9 @@ from typing import Any, Final
 import alembic.command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, Row, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import OperationalError, TimeoutError  # noqa: A004 — SQLAlchemy's, of the connection pool
 
 import migrations
 from node.errors import Fatal, Retryable
@@ -33,15 +34,12 @@ class Database:
         Raises:
             Retryable: the database is locked, gone or out of room; nothing was written.
         """
-        try:
-            with self._engine.connect() as connection:
-                if connection.dialect.name == "sqlite":
-                    # Deferred transactions that write later fail at once with SQLITE_BUSY; immediate ones wait.
-                    connection = connection.execution_options(celadon_begin="BEGIN IMMEDIATE")  # noqa: PLW2901
-                with connection.begin():
-                    yield connection
-        except OperationalError as exc:
-            raise Retryable(f"database: {_cause(exc)}") from exc
+        with _foreign_errors(), self._engine.connect() as connection:
+            if connection.dialect.name == "sqlite":
+                # Deferred transactions that write later fail at once with SQLITE_BUSY; immediate ones wait.
+                connection = connection.execution_options(celadon_begin="BEGIN IMMEDIATE")  # noqa: PLW2901
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -50,20 +48,24 @@ class Database:
         Raises:
             Retryable: the database is locked or gone.
         """
-        try:
-            with self._engine.connect() as connection, connection.begin():
-                yield connection
-        except OperationalError as exc:
-            raise Retryable(f"database: {_cause(exc)}") from exc
+        with _foreign_errors(), self._engine.connect() as connection, connection.begin():
+            yield connection
 
     def upgrade(self) -> None:
-        """Bring the schema to the newest version; safe to repeat, and safe for several processes at once."""
+        """Bring the schema to the newest version; safe to repeat, and safe for several processes at once.
+
+        Raises:
+            Fatal: a newer program has been here; this one does not know the schema.
+        """
         config = _alembic()
         with self.write() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(7370616)"))
             config.attributes["connection"] = connection
-            alembic.command.upgrade(config, "head")
+            try:
+                alembic.command.upgrade(config, "head")
+            except CommandError as exc:
+                raise Fatal(f"the database cannot be upgraded by this program: {exc}") from exc
 
     def require_current(self) -> None:
         """Check that the schema is the newest.
@@ -96,10 +98,10 @@ def _alembic() -> Config:
 
 def _engine(url: str) -> Engine:
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
+        return create_engine(url, pool_pre_ping=True, hide_parameters=True)
     if (file := make_url(url).database) and file != ":memory:":
         Path(file).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S})
+    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S}, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -116,6 +118,16 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get("celadon_begin", "BEGIN"))
 
 
-def _cause(exc: DBAPIError) -> str:
-    # The statement and its parameters may hold patient data: only the driver's own words go on.
-    return str(exc.orig)
+@contextmanager
+def _foreign_errors() -> Iterator[None]:
+    """What the driver and SQLAlchemy say when a database cannot be used now, in our words.
+
+    The statement and its parameters may hold patient data: only the driver's own words go on.
+    """
+    try:
+        yield
+    except OperationalError as exc:
+        raise Retryable(f"database: {exc.orig}") from exc
+    except (sqlite3.OperationalError, TimeoutError) as exc:
+        # From the preparation of a new connection, and from the wait for a free one.
+        raise Retryable(f"database: {exc}") from exc

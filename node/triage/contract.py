@@ -26,6 +26,8 @@ SMALLEST_AXIAL_COSINE: Final = 0.98
 THINNEST_MM: Final = 0.5
 THICKEST_MM: Final = 5.0
 """PORCELAIN's cohort had 0.75 to 5 mm slices (Methods, CECT images acquisition); distances may overlap."""
+_ROUNDING_MM: Final = 0.01
+"""Positions are decimal text: slices of exactly 5 mm can come out a hair above."""
 
 
 def is_annotation(series: Series) -> bool:
@@ -104,7 +106,7 @@ def _require_axial(made: Stack) -> None:
 
 def _require_spacing(made: Stack) -> None:
     spacing = made.geometry.spacing_xyz_mm[2]
-    if not THINNEST_MM <= spacing <= THICKEST_MM:
+    if not THINNEST_MM - _ROUNDING_MM <= spacing <= THICKEST_MM + _ROUNDING_MM:
         raise Refused(ReasonCode.SLICE_THICKNESS, f"{spacing:.2f} mm, allowed {THINNEST_MM} to {THICKEST_MM} mm")
 
 

@@ -1,14 +1,13 @@
 """Assemble: decode the slices of a stack and put them together as one volume in Hounsfield units."""
 
-from pathlib import Path
-
 import numpy as np
 
 from node.dicom.reading import read_hounsfield
 from node.domain.imaging import Volume
 from node.domain.reasons import ReasonCode
 from node.domain.stacking import Stack
-from node.errors import Fatal, Quarantined
+from node.errors import Quarantined
+from workers.stored import stored_file
 
 
 def assemble(stack: Stack) -> Volume:
@@ -21,15 +20,9 @@ def assemble(stack: Stack) -> Volume:
     """
     hu = np.empty(stack.geometry.shape_zyx, dtype=np.float32)
     for index, instance in enumerate(stack.instances):
-        plane = read_hounsfield(_stored(instance.path))
+        plane = read_hounsfield(stored_file(instance))
         if plane.shape != hu.shape[1:]:
             detail = f"slice {index + 1} decodes to {plane.shape}, its header says {hu.shape[1:]}"
             raise Quarantined(ReasonCode.UNDECODABLE, detail)
         hu[index] = plane
     return Volume(hu, stack.geometry, tuple(instance.uid for instance in stack.instances))
-
-
-def _stored(path: Path | None) -> Path:
-    if path is None or not path.is_file():
-        raise Fatal("a stored instance has lost its file: check the disk and the backup")
-    return path

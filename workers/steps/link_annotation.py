@@ -7,6 +7,7 @@ from node.domain.identifiers import MANUFACTURER, SeriesUID
 from node.domain.imaging import Series
 from node.domain.reasons import ReasonCode
 from node.errors import Quarantined, Refused
+from workers.stored import stored_file
 
 
 def link_annotation(
@@ -17,13 +18,13 @@ def link_annotation(
     Raises:
         Refused: it cannot be read, is one of our own results, or references no series that is here.
         Quarantined: it references a series of another patient or study.
+        Fatal: a stored file is gone.
     """
     if contours.attribute("Manufacturer") == MANUFACTURER:
         raise Refused(ReasonCode.OWN_RESULT)
     referenced: dict[SeriesUID, None] = {}
     for instance in contours.instances:
-        if instance.path is not None:
-            referenced.update(dict.fromkeys(read_annotation(instance.path).referenced_series))
+        referenced.update(dict.fromkeys(read_annotation(stored_file(instance)).referenced_series))
     here = tuple(uid for uid in referenced if holds(uid))
     if not here:
         raise Refused(ReasonCode.ANNOTATION_ORPHAN, f"it references {len(referenced)} series, none of them here")

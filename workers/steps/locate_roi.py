@@ -9,6 +9,7 @@ from node.domain.imaging import Annotation, Instance, Roi, Series, Volume
 from node.domain.ports import Segmenter
 from node.domain.reasons import ReasonCode
 from node.errors import Refused
+from workers.stored import stored_file
 
 
 def read_annotations(instances: Sequence[Instance], series: Series) -> tuple[Annotation, ...]:
@@ -16,15 +17,16 @@ def read_annotations(instances: Sequence[Instance], series: Series) -> tuple[Ann
 
     Raises:
         Refused: one of them cannot be read.
+        Fatal: a stored file is gone.
     """
     found = []
     for instance in instances:
         if instance.patient.key() != series.patient.key() or instance.study_uid != series.study_uid:
             # A contour that claims this series but another patient is never used.
             continue
-        if instance.attributes.get("Manufacturer") == MANUFACTURER or instance.path is None:
+        if instance.attributes.get("Manufacturer") == MANUFACTURER:
             continue
-        found.append(read_annotation(instance.path))
+        found.append(read_annotation(stored_file(instance)))
     return tuple(found)
 
 

@@ -1,0 +1,133 @@
+"""The house: which room may know which, where a line belongs, and that nothing lies around unused."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from node import log
+from node.domain.audit import AuditAction
+from node.domain.reasons import ReasonCode
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("node", "workers", "models", "migrations")
+
+# What the house names; dotfiles belong to tools.
+TOP_LEVEL = {
+    "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "NOTICE", "README.md", "deploy", "migrations", "models",
+    "node", "pyproject.toml", "tests", "workers",
+}  # fmt: skip
+
+# Modules without a unit test file of their own, each with the reason.
+TESTED_ELSEWHERE = {
+    "migrations/env.py": "alembic's entry: every store test migrates through it",
+    "migrations/versions/0001_first_tables.py": "tests/unit/node/store/test_session.py compares it with the tables",
+    "node/__main__.py": "tests/unit/node/test_main.py, since a test file's name has no underscores of its own",
+    "node/console.py": "what it prints is tested as the command that prints it, in tests/unit/node/test_main.py",
+    "node/demo/contents.py": "what the demonstration prints is asserted in tests/acceptance",
+    "node/demo/private_node.py": "starts a whole node: tests/acceptance",
+    "node/demo/run.py": "the whole demonstration: tests/acceptance",
+    "node/dicom/listener.py": "a server: tests/integration/test_listener.py talks to it",
+    "node/domain/coding.py": "a table of codes; what is made of them is tested where it is written",
+    "node/domain/intake.py": "words and a protocol; tests/unit/node/store/test_inbox.py gives them their meaning",
+    "node/domain/ports.py": "protocols; the conformance tests of each registry hold implementations to them",
+    "node/store/tables.py": "tests/unit/node/store/test_session.py compares it with the migrations",
+    "node/stores.py": "puts the store together: the tests of the command and of the workers open it",
+    "workers/__main__.py": "processes: tests/unit/node/test_supervisor.py and tests/acceptance start them",
+    "workers/bootstrap.py": "chooses concrete classes: tests/acceptance runs with what it chooses",
+}
+
+
+@cache
+def files() -> tuple[str, ...]:
+    """Every file of the project, tracked or about to be."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    try:
+        done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    return tuple(name for name in done.stdout.splitlines() if (ROOT / name).is_file())
+
+
+def production() -> Iterator[tuple[str, str]]:
+    """Every Python file that ships, with its text."""
+    for name in files():
+        if name.endswith(".py") and name.startswith(tuple(f"{room}/" for room in ROOMS)):
+            yield name, (ROOT / name).read_text(encoding="utf-8")
+
+
+def has_behaviour(text: str) -> bool:
+    """Whether a module defines a function or method that does more than say what it is."""
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    return any(not isinstance(function.body[-1], ast.Expr | ast.Pass) for function in functions)
+
+
+def mirror(name: str) -> str:
+    """The unit test file of a module."""
+    path = Path(name)
+    return f"tests/unit/{path.parent}/test_{path.name}"
+
+
+def test_each_room_knows_only_the_rooms_below_it() -> None:
+    """The contracts in pyproject.toml are kept: layers, and which library lives where."""
+    lint = Path(sys.executable).parent / "lint-imports"
+    done = subprocess.run([lint], cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_top_level_is_what_the_house_names() -> None:
+    """Nothing lies in the hall."""
+    found = {name.partition("/")[0] for name in files()}
+    assert {name for name in found if not name.startswith(".")} <= TOP_LEVEL
+
+
+def test_every_module_has_its_test_file() -> None:
+    """Where the tree has a module with behaviour, the tests have its mirror, or a reason why not."""
+    behaving = {name for name, text in production() if not name.endswith("__init__.py") and has_behaviour(text)}
+    assert behaving
+    missing = {name for name in behaving if mirror(name) not in files()}
+    assert missing - TESTED_ELSEWHERE.keys() == set()
+
+
+def test_every_exception_to_that_is_needed() -> None:
+    """A reason for a module that is gone, or has its test file by now, is taken off the list."""
+    there = dict(production())
+    assert {name for name in TESTED_ELSEWHERE if name not in there or mirror(name) in files()} == set()
+
+
+def test_every_unit_test_file_has_its_module() -> None:
+    """A test file whose module moved moves with it."""
+    modules = {mirror(name) for name, _ in production()} | {"tests/unit/node/test_main.py"}
+    tests = {name for name in files() if name.startswith("tests/unit/") and Path(name).name.startswith("test_")}
+    assert tests - modules == set()
+
+
+def test_no_file_knows_the_machine_it_was_written_on() -> None:
+    """No path of a person's or a build machine's folders."""
+    somebodys = re.compile(r"(?<![\w.])/(?:home|root|work|Users)/\w")
+    text = {".py", ".md", ".toml", ".sh", ".json", ".lua", ".yml", ".yaml", ""}
+    for name in files():
+        if Path(name).suffix in text:
+            found = somebodys.search((ROOT / name).read_text(encoding="utf-8"))
+            assert found is None, f"{name}: {found}"
+
+
+@pytest.mark.parametrize("vocabulary", [ReasonCode, AuditAction], ids=lambda one: one.__name__)
+def test_every_word_of_a_vocabulary_is_said(vocabulary: type[ReasonCode | AuditAction]) -> None:
+    """A reason or action that nothing gives is a promise that nobody keeps."""
+    said = "\n".join(text for _, text in production())
+    unsaid = {word for word in vocabulary.__members__ if not re.search(rf"{vocabulary.__name__}\.{word}\b", said)}
+    assert unsaid == set()
+
+
+def test_every_event_of_the_log_is_written() -> None:
+    """The same for the constants of the log."""
+    said = "\n".join(text for name, text in production() if name != "node/log.py")
+    events = {name for name, value in vars(log).items() if name.isupper() and isinstance(value, str)}
+    assert len(events) > 20
+    assert {name for name in events if not re.search(rf"\blog\.{name}\b", said)} == set()

@@ -1,0 +1,147 @@
+"""Stand-ins for our own ports: they do what they are told, and remember what they were given."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from node.domain.clinical import ClinicalValue, ClinicalVariable
+from node.domain.coding import Anatomy
+from node.domain.identifiers import InstanceUID, SeriesUID
+from node.domain.imaging import Annotation, Roi, Series, Volume
+from node.domain.lifecycle import DeliveryState
+from node.domain.prediction import (
+    AlgorithmIdentity,
+    Case,
+    Conclusion,
+    Explanation,
+    ExplanationMethod,
+    Prediction,
+    Quantity,
+    Score,
+    TrainingStatus,
+)
+from node.domain.reporting import Delivery, DeliveryOutcome, ObjectKind, Report, ReportedNumber, ReportObject
+
+DIGEST = "d" * 64
+Hook = Callable[[], None]
+"""Something that happens while a fake works; may raise."""
+
+
+def nothing() -> None:
+    """The hook of a fake that just works."""
+
+
+@dataclass
+class FakeSegmenter:
+    """Finds a box in the middle of the volume in the first organ that it is asked about."""
+
+    name: str = "fake-segmenter"
+    finds: bool = True
+    hook: Hook = nothing
+    annotations: list[Annotation] = field(default_factory=list)
+    """What it was shown."""
+
+    def locate(self, volume: Volume, annotations: Sequence[Annotation], organs: Sequence[Anatomy]) -> tuple[Roi, ...]:
+        """One region, or none."""
+        self.annotations += annotations
+        self.hook()
+        if not self.finds:
+            return ()
+        mask = np.zeros(volume.hu.shape, dtype=np.bool_)
+        mask[1:-1, 2:6, 3:9] = True
+        return (Roi(mask, volume.geometry, organs[0], "Tumour", self.name),)
+
+
+@dataclass
+class FakePredictor:
+    """Says 0.75 for every case."""
+
+    identity: AlgorithmIdentity = field(
+        default_factory=lambda: AlgorithmIdentity(
+            "FAKE", "1.0.0", "Tests", "Constant", DIGEST, TrainingStatus.UNTRAINED, "untrained"
+        )
+    )
+    anatomy: Anatomy = Anatomy.PANCREAS
+    hook: Hook = nothing
+    cases: list[Case] = field(default_factory=list)
+    """What it was given."""
+
+    def warm(self) -> None:
+        """Nothing to warm."""
+
+    def predict(self, case: Case) -> Prediction:
+        """The same for everyone."""
+        self.cases.append(case)
+        self.hook()
+        saliency = np.ones((1, 2, 2), dtype=np.float32)
+        explanation = Explanation(ExplanationMethod.GRAD_CAM, "evidence", saliency, (1, 2, 3), (1,))
+        scores = (Score(Quantity.NTR_HIGH, 0.75),)
+        return Prediction(self.identity, "Predicted class", scores, Conclusion.NTR_HIGH, 0.5, (), explanation)
+
+
+@dataclass
+class FakeSource:
+    """Knows what it is told to know."""
+
+    name: str = "fake-source"
+    values: dict[ClinicalVariable, float | str] = field(default_factory=dict)
+    hook: Hook = nothing
+
+    def gather(self, series: Series) -> tuple[ClinicalValue, ...]:  # noqa: ARG002 — the port's signature
+        """The values it was made with."""
+        self.hook()
+        return tuple(ClinicalValue(variable, value, "", self.name) for variable, value in self.values.items())
+
+
+@dataclass
+class FakeWriter:
+    """Writes one object whose bytes follow from the report's manifest."""
+
+    kind: ObjectKind = ObjectKind.SUMMARY
+    hook: Hook = nothing
+    reports: list[Report] = field(default_factory=list)
+    """What it was asked to write."""
+
+    def write(self, report: Report) -> tuple[ReportObject, ...]:
+        """The same report, the same bytes."""
+        self.reports.append(report)
+        self.hook()
+        names = (report.job_id, report.manifest, self.kind.name)
+        return (
+            ReportObject(
+                kind=self.kind,
+                uid=InstanceUID.derived("fake", *names),
+                sop_class_uid="1.2.840.10008.5.1.4.1.1.7",
+                series_uid=SeriesUID.derived("fake", *names),
+                series_description=f"AI {self.kind.name}",
+                content="|".join(names).encode(),
+                numbers=(ReportedNumber("p", 0.75),),
+            ),
+        )
+
+
+@dataclass
+class FakeDestination:
+    """Takes everything that it is given, or answers as told."""
+
+    name: str = "archive"
+    state: DeliveryState = DeliveryState.STORED
+    hook: Hook = nothing
+    delivered: list[Delivery] = field(default_factory=list)
+
+    def deliver(self, deliveries: Sequence[Delivery]) -> tuple[DeliveryOutcome, ...]:
+        """One outcome an object."""
+        self.hook()
+        self.delivered += deliveries
+        return tuple(DeliveryOutcome(one.object_uid, self.state, "") for one in deliveries)
+
+
+def raising(error: Exception) -> Any:
+    """A hook that raises ``error``."""
+
+    def hook() -> None:
+        raise error
+
+    return hook

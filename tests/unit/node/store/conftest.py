@@ -1,0 +1,171 @@
+"""One store over each database that Celadon runs on: a fresh SQLite file, and a fresh database in a real PostgreSQL."""
+
+import itertools
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from node.dicom.reading import same_content
+from node.domain.identifiers import SeriesUID
+from node.domain.intake import ReceivedInstance
+from node.store.audit import AuditTrail
+from node.store.blobs import BlobStore
+from node.store.inbox import SqlInbox
+from node.store.jobs import Claim, JobStore
+from node.store.outbox import Outbox
+from node.store.results import ResultStore
+from node.store.session import Database
+from tests import factories
+from tests.servers import private_postgresql
+
+ENGINES = ("sqlite", "postgresql")
+LONG_AGO = "2020-01-01 00:00:00.000000"
+
+
+@dataclass(frozen=True)
+class Store:
+    """Every room of the store over one database, and what tests do with them again and again."""
+
+    database: Database
+    blobs: BlobStore
+    inbox: SqlInbox
+    jobs: JobStore
+    results: ResultStore
+    outbox: Outbox
+    audit: AuditTrail
+
+    def receive(self, count: int = 4, series: str = factories.SERIES) -> None:
+        """Take in ``count`` slices of a series."""
+        for dataset in factories.ct_slices(count, series=series):
+            self.inbox.accept(factories.received(dataset))
+
+    def receive_late(self, index: int = 90, series: str = factories.SERIES) -> None:
+        """Take in one more slice of a series."""
+        self.inbox.accept(factories.received(factories.ct_slice(index, series=series)))
+
+    def complete(self, series: str = factories.SERIES) -> bool:
+        """Take a series as complete with what is here of it."""
+        uid = SeriesUID(series)
+        return self.jobs.complete(uid, "test", len(self.inbox.series(uid).instances))
+
+    def claim(self, worker: str = "worker 1") -> Claim:
+        """Claim the next job, which there must be."""
+        claim = self.jobs.claim(worker)
+        assert claim is not None
+        return claim
+
+    def claimed(self, count: int = 4, series: str = factories.SERIES) -> Claim:
+        """Take in a whole series, complete it and claim its job."""
+        self.receive(count, series)
+        assert self.complete(series)
+        return self.claim()
+
+    def state(self, claim: Claim) -> str:
+        """The state of a claim's job."""
+        return self.job_state(claim.job_id)
+
+    def job_state(self, job_id: str) -> str:
+        """The state of a job."""
+        record = self.jobs.job(job_id)
+        assert record is not None
+        return record.state.value
+
+    def change(self, statement: str, **values: object) -> None:
+        """Change the database behind the store's back: time passes, a worker dies."""
+        with self.database.write() as connection:
+            connection.execute(text(statement), values)
+
+    def forget_leases(self) -> None:
+        """Let every lease of a job and a delivery be over, as if its holder had been silent for too long."""
+        self.change("UPDATE jobs SET lease_expires_at = :past WHERE lease_expires_at IS NOT NULL", past=LONG_AGO)
+        self.change("UPDATE outbox SET lease_expires_at = :past WHERE lease_expires_at IS NOT NULL", past=LONG_AGO)
+
+    def make_due(self) -> None:
+        """Let every waiting time of jobs and deliveries be over."""
+        self.change("UPDATE jobs SET not_before = :past WHERE not_before IS NOT NULL", past=LONG_AGO)
+        self.change("UPDATE outbox SET next_attempt_at = :past", past=LONG_AGO)
+
+    def count(self, table: str) -> int:
+        """How many rows a table has."""
+        with self.database.read() as connection:
+            return int(connection.scalar(text(f"SELECT count(*) FROM {table}")) or 0)  # noqa: S608
+
+
+@pytest.fixture(scope="session")
+def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    path = tmp_path_factory.mktemp("template") / "celadon.db"
+    database = Database(f"sqlite:///{path}")
+    database.upgrade()
+    database.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Callable[[str], str]]:
+    """A running PostgreSQL: gives the URL of a fresh copy of the named database."""
+    with private_postgresql() as url:
+        numbers = itertools.count()
+        admin = create_engine(url.format("postgres"), isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:
+            connection.execute(text("CREATE DATABASE migrated"))
+        database = Database(url.format("migrated"))
+        database.upgrade()
+        database.close()
+
+        def fresh(template: str = "migrated") -> str:
+            name = f"test_{next(numbers)}"
+            with admin.connect() as connection:
+                connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+            return url.format(name)
+
+        yield fresh
+        admin.dispose()
+
+
+@pytest.fixture(params=ENGINES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a fresh, migrated database."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgresql")("migrated"))
+    return f"sqlite:///{shutil.copy(request.getfixturevalue('empty_sqlite'), tmp_path / 'celadon.db')}"
+
+
+@pytest.fixture(params=ENGINES)
+def bare_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a fresh database without any table."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgresql")("template0"))
+    return f"sqlite:///{tmp_path / 'bare.db'}"
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    """A fresh, migrated database."""
+    opened = Database(url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def store(database: Database, tmp_path: Path) -> Store:
+    """A fresh store."""
+    blobs = BlobStore(tmp_path / "blobs")
+    return Store(
+        database,
+        blobs,
+        SqlInbox(database, blobs, same_content),
+        JobStore(database),
+        ResultStore(database, blobs),
+        Outbox(database, blobs),
+        AuditTrail(database),
+    )
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a parameter after a received object's UID rather than its place."""
+    return val.instance.uid if isinstance(val, ReceivedInstance) else None

@@ -1,0 +1,118 @@
+"""The way to the database: migrations that fit the tables, and errors in our words."""
+
+import subprocess
+import sys
+import traceback
+from contextlib import suppress
+from pathlib import Path
+
+import alembic.command
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+from sqlalchemy.exc import ProgrammingError
+
+from node.errors import Fatal, Retryable
+from node.store import session
+from node.store.session import Database
+from node.store.tables import metadata
+from tests.unit.node.store.conftest import Store
+
+
+def test_upgrading_twice_is_upgrading_once(bare_url: str) -> None:
+    """A bare database becomes current, and a second upgrade changes nothing."""
+    database = Database(bare_url)
+    database.upgrade()
+    database.upgrade()
+    database.require_current()
+    with database.read() as connection:
+        assert set(metadata.tables) < set(inspect(connection).get_table_names())
+    database.close()
+
+
+def test_the_migrations_make_exactly_the_tables(database: Database) -> None:
+    """Alembic finds nothing that the migrations left out or made otherwise."""
+    with database.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_downgrade_takes_everything_away_and_an_upgrade_brings_it_back(database: Database) -> None:
+    """Nothing is left in the way of another upgrade."""
+    config = session._alembic()
+    with database.write() as connection:
+        config.attributes["connection"] = connection
+        alembic.command.downgrade(config, "base")
+    with database.read() as connection:
+        assert set(inspect(connection).get_table_names()) == {"alembic_version"}
+    database.upgrade()
+    database.require_current()
+
+
+def test_an_old_database_says_what_to_run(bare_url: str) -> None:
+    """Nobody works on a schema that does not fit, and the message has the mend."""
+    database = Database(bare_url)
+    with pytest.raises(Fatal, match="run celadon db upgrade"):
+        database.require_current()
+    database.close()
+
+
+def test_a_database_of_a_newer_program_is_left_alone(store: Store) -> None:
+    """An upgrade to a schema that this program does not know is refused in one line."""
+    store.change("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(Fatal, match="cannot be upgraded by this program"):
+        store.database.upgrade()
+
+
+def test_several_processes_may_upgrade_at_once(bare_url: str) -> None:
+    """Processes that start together on a bare database all find it current."""
+    code = "import sys; from node.store.session import Database; Database(sys.argv[1]).upgrade()"
+    processes = [subprocess.Popen([sys.executable, "-c", code, bare_url]) for _ in range(3)]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    database = Database(bare_url)
+    database.require_current()
+    database.close()
+
+
+def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
+    """What was written before an error is taken back."""
+    with suppress(RuntimeError), store.database.write() as connection:
+        connection.execute(text("DELETE FROM alembic_version"))
+        raise RuntimeError
+    store.database.require_current()
+
+
+def test_a_locked_database_may_be_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write lock that another process holds for too long is the surroundings' fault."""
+    monkeypatch.setattr(session, "_BUSY_TIMEOUT_S", 0.05)
+    url = f"sqlite:///{tmp_path / 'a.db'}"
+    first, second = Database(url), Database(url)
+    first.upgrade()
+    with first.write(), pytest.raises(Retryable, match="database is locked"), second.write():
+        pass
+    first.close()
+    second.close()
+
+
+def test_a_server_that_is_not_there_may_be_tried_again() -> None:
+    """A PostgreSQL that does not answer is the surroundings' fault."""
+    database = Database("postgresql+psycopg://nobody@127.0.0.1:1/none?connect_timeout=2")
+    with pytest.raises(Retryable, match="database: "), database.read():
+        pass
+
+
+def test_errors_of_the_database_quote_no_patient(store: Store) -> None:
+    """A statement that fails is shown without its values, also where the error came from."""
+    statement = text("INSERT INTO no_such_table (name) VALUES (:name)")
+    with pytest.raises((ProgrammingError, Retryable)) as fault, store.database.write() as connection:
+        connection.execute(statement, {"name": "Made^Up"})
+    assert "Made^Up" not in "".join(traceback.format_exception(fault.value)).replace('{"name": "Made^Up"}', "")
+
+
+def test_sqlite_commits_durably_and_holds_foreign_keys(tmp_path: Path) -> None:
+    """WAL with full synchronisation: what was committed survives a power cut."""
+    database = Database(f"sqlite:///{tmp_path / 'made' / 'a.db'}")
+    with database.read() as connection:
+        found = [connection.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous", "foreign_keys")]
+    assert found == ["wal", 2, 1]
+    database.close()

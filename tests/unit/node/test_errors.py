@@ -1,0 +1,23 @@
+"""Errors: what they carry, and what a caller that catches a kind of them gets."""
+
+import pytest
+
+from node import errors
+from node.domain.reasons import Reason, ReasonCode
+from node.errors import CeladonError, Quarantined, Refused, RefusedAtDoor, Rejected, Retryable
+
+
+@pytest.mark.parametrize("kind", [Refused, RefusedAtDoor, Quarantined])
+def test_a_rejection_carries_its_reason(kind: type[Rejected]) -> None:
+    """Code and detail for programs, both in the message for people."""
+    error = kind(ReasonCode.NOT_CT, "modality MR")
+    assert error.reason == Reason(ReasonCode.NOT_CT, "modality MR")
+    assert str(error) == "NOT_CT: modality MR"
+
+
+def test_only_the_surroundings_are_tried_again() -> None:
+    """Nothing that is the input's or the installation's fault is Retryable, and the tree above is complete."""
+    kinds = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and kind.__base__ is not None}
+    ours = {name for name, kind in kinds.items() if issubclass(kind, CeladonError)}
+    assert {name for name in ours if issubclass(kinds[name], Retryable)} == {"Retryable"}
+    assert all(name in str(errors.__doc__) for name in ours)

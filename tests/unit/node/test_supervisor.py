@@ -1,0 +1,261 @@
+"""The supervisor: starts every role, starts those that die again, and leaves nobody behind when it stops."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from node import supervisor
+from node.errors import Fatal, UsageError
+from node.settings import Settings, WorkersSettings
+from node.supervisor import Role, Supervisor, _Child, roles
+
+# What a role does, as text for ``python -c``; it is given ``--ready-fd N``.
+ANNOUNCE = "import os, sys, time; os.write(int(sys.argv[-1]), b'{%s}\\n');"
+SERVES = ANNOUNCE % '"port": 4242' + "time.sleep(60)"
+WORKS = ANNOUNCE % "" + "time.sleep(60)"
+STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + WORKS
+SILENT = "import time; time.sleep(60)"
+
+RACES = pytest.mark.xfail(
+    reason="supervisor.py: a signal's set() can wait for ever for the lock of the wait() that it interrupts; "
+    "the exit code of a role that has just closed its pipe is not waited for"
+)
+CLOSED = pytest.mark.xfail(
+    reason="supervisor.py: the pipe of a role that was started again is closed before it announces itself", strict=True
+)
+
+# A whole supervisor in a process of its own, since it takes the process' signals.
+PROGRAM = """
+import os, sys
+from pathlib import Path
+from node import log, supervisor
+from node.settings import Settings
+log.configure("supervisor")
+supervisor.STOP_WITHIN_S = float(sys.argv[2])
+settings = Settings(data_dir=Path(sys.argv[1]))
+roles = [supervisor.Role(f"role {number}", ("-c", code)) for number, code in enumerate(sys.argv[3:])]
+supervisor.Supervisor(settings, roles, os.environ).run()
+"""
+
+
+@pytest.fixture
+def children() -> Iterator[list[_Child]]:
+    """Processes of this test; they are ended with it."""
+    started: list[_Child] = []
+    yield started
+    for child in started:
+        child.ask_to_stop()
+        child.end(time.monotonic())
+
+
+def started(children: list[_Child], code: str) -> _Child:
+    """A role that has just been started."""
+    child = _Child(Role("role", ("-c", code)), dict(os.environ))
+    children.append(child)
+    child.start()
+    return child
+
+
+def soon() -> float:
+    """A deadline that a healthy process keeps."""
+    return time.monotonic() + 10
+
+
+def pid_of(child: _Child) -> int:
+    """The process that fills a role now."""
+    assert child.process is not None
+    return child.process.pid
+
+
+def die(child: _Child) -> None:
+    """Let the process of a role die as if a kernel had killed it."""
+    assert child.process is not None
+    child.process.kill()
+    child.process.wait()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@contextmanager
+def ending(node: subprocess.Popen[str]) -> Iterator[None]:
+    """Whatever comes of the block, the process and those that it started are gone afterwards."""
+    family = [*psutil.Process(node.pid).children(), psutil.Process(node.pid)]
+    try:
+        yield
+    finally:
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+def test_a_whole_node_is_listener_analysers_and_deliverer() -> None:
+    """As many analysers as are configured."""
+    settings = Settings(workers=WorkersSettings(cpu=2))
+    assert [(role.name, role.arguments) for role in roles("up", settings, None)] == [
+        ("listener", ("-m", "node", "listen")),
+        ("analyser 1", ("-m", "workers", "analyse")),
+        ("analyser 2", ("-m", "workers", "analyse")),
+        ("deliverer", ("-m", "workers", "deliver")),
+    ]
+
+
+def test_a_working_machine_has_no_listener() -> None:
+    """``celadon work`` is everything else."""
+    assert [role.name for role in roles("work", Settings(), None)] == ["analyser 1", "deliverer"]
+
+
+def test_every_role_reads_the_same_settings() -> None:
+    """The file that was named is passed on."""
+    for role in roles("up", Settings(), Path("node.toml")):
+        assert role.arguments[-2:] == ("--config", "node.toml")
+
+
+def test_a_role_is_ready_when_it_says_so(children: list[_Child]) -> None:
+    """What it announces is kept."""
+    child = started(children, SERVES)
+    child.wait_ready(soon())
+    assert child.announced == {"port": 4242}
+
+
+@RACES
+def test_a_role_that_cannot_start_with_its_settings_is_wrong_usage(children: list[_Child]) -> None:
+    """It has said itself which setting it was."""
+    child = started(children, "import sys; sys.exit(2)")
+    with pytest.raises(UsageError, match="role could not start with these settings"):
+        child.wait_ready(soon())
+
+
+@pytest.mark.parametrize("code", ["import sys; sys.exit(1)", "pass"])
+def test_a_role_that_ends_at_once_is_fatal(children: list[_Child], code: str) -> None:
+    """A node without one of its roles is no node."""
+    child = started(children, code)
+    with pytest.raises(Fatal, match="did not become ready"):
+        child.wait_ready(soon())
+
+
+def test_a_role_that_says_nothing_is_not_waited_for_for_ever(children: list[_Child]) -> None:
+    """After the deadline it is fatal."""
+    child = started(children, SILENT)
+    with pytest.raises(Fatal, match="did not become ready"):
+        child.wait_ready(time.monotonic() + 0.1)
+
+
+def test_a_role_that_lives_is_left_alone(children: list[_Child]) -> None:
+    """Watching it changes nothing."""
+    child = started(children, WORKS)
+    child.wait_ready(soon())
+    before = pid_of(child)
+    child.revive()
+    assert pid_of(child) == before
+
+
+def test_a_role_that_dies_is_started_again_later_each_time(children: list[_Child]) -> None:
+    """After one, two, four seconds, at most half a minute."""
+    child = started(children, WORKS)
+    child.wait_ready(soon())
+    waits = []
+    for _ in range(7):
+        dead = pid_of(child)
+        die(child)
+        now = time.monotonic()
+        child.revive()
+        waits.append(round(child.restart_at_s - now))
+        assert child.process is None
+        child.restart_at_s = 0.0
+        child.revive()
+        assert pid_of(child) != dead
+    assert waits == [1, 2, 4, 8, 16, 30, 30]
+
+
+def test_a_role_that_ran_for_long_is_started_again_soon(
+    children: list[_Child], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A steady process that dies begins at one second again."""
+    monkeypatch.setattr(supervisor, "_STEADY_AFTER_S", 0.0)
+    child = started(children, WORKS)
+    child.wait_ready(soon())
+    child.failures = 5
+    die(child)
+    now = time.monotonic()
+    child.revive()
+    assert round(child.restart_at_s - now) == 1
+
+
+@CLOSED
+def test_a_role_that_was_started_again_can_announce_itself(children: list[_Child]) -> None:
+    """Its pipe is open for as long as it lives: the announcement of a second life does not end it."""
+    child = started(children, WORKS)
+    child.wait_ready(soon())
+    die(child)
+    child.revive()
+    child.restart_at_s = 0.0
+    child.revive()
+    assert child.process is not None
+    with pytest.raises(subprocess.TimeoutExpired):
+        child.process.wait(0.5)
+
+
+def test_a_started_node_says_where_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line for people and scripts, one file for programs; both are about the port that was really taken."""
+    node = Supervisor(Settings(data_dir=tmp_path), [Role("listener", ("-c", SERVES))], os.environ)
+    try:
+        node._start()
+        said = capsys.readouterr().out
+        runtime = json.loads((tmp_path / "runtime.json").read_text())
+        assert f"celadon ready dicom=CELADON@127.0.0.1:4242 data={tmp_path}" in said.splitlines()
+        assert (runtime["dicom"], runtime["pid"]) == (4242, os.getpid())
+        assert node._children[0].environment["CELADON_DICOM__PORT"] == "4242"
+    finally:
+        node._end()
+    assert not (tmp_path / "runtime.json").exists()
+
+
+@RACES
+@pytest.mark.parametrize(("code", "seconds"), [(WORKS, 10.0), (STUBBORN, 0.3)], ids=["willing", "stubborn"])
+def test_a_supervisor_that_is_asked_to_stop_leaves_nobody_behind(tmp_path: Path, code: str, seconds: float) -> None:
+    """Every role is asked first, and killed when it does not end within the grace period."""
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path), str(seconds), SERVES, code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as node:
+        assert node.stdout is not None
+        assert node.stderr is not None
+        assert node.stdout.readline().startswith("celadon ready ")
+        node.send_signal(signal.SIGTERM)
+        with ending(node):
+            assert node.wait(5) == 0
+        events = [json.loads(line) for line in node.stderr.read().splitlines()]
+    pids = [event["pid"] for event in events if event["event"] == "process started"]
+    assert len(pids) == 2
+    assert not any(is_alive(pid) for pid in pids)
+    killed = [event for event in events if event["event"] == "process killed after the grace period"]
+    assert len(killed) == (1 if code is STUBBORN else 0)
+    assert not (tmp_path / "runtime.json").exists()
+
+
+@RACES
+def test_a_role_that_cannot_start_ends_the_others(tmp_path: Path) -> None:
+    """Half a node is not left running."""
+    node = Supervisor(
+        Settings(data_dir=tmp_path),
+        [Role("good", ("-c", SERVES)), Role("bad", ("-c", "import sys; sys.exit(2)"))],
+        os.environ,
+    )
+    with pytest.raises(UsageError, match="bad could not start"):
+        node._start()
+    node._end()
+    assert not any(is_alive(pid_of(child)) for child in node._children)

@@ -1,0 +1,561 @@
+"""One analysis over a real store, with stand-ins for the ports: every end it can come to, and what it leaves behind."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import structlog.testing
+from pydicom import Dataset
+
+from node import log
+from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
+from node.domain.clinical import ClinicalVariable
+from node.domain.coding import Anatomy
+from node.domain.identifiers import JobId, SeriesUID
+from node.domain.lifecycle import DeliveryState, JobState, Step
+from node.domain.reasons import ReasonCode
+from node.domain.reporting import ObjectKind
+from node.errors import Fatal, Quarantined, Refused, RefusedAtDoor, Retryable, UsageError
+from node.settings import Mode, RuleSettings, Settings
+from node.store import session
+from node.store.jobs import Claim, JobRecord
+from node.store.session import Database
+from node.stores import Stores
+from tests.factories import CONTOURS, SERIES, ct_slice, ct_slices, received, structure_set
+from tests.fakes import DIGEST, FakeDestination, FakePredictor, FakeSegmenter, FakeSource, FakeWriter, raising
+from workers.analysis import Analysis
+from workers.bootstrap import Workshop
+
+QUOTED = "xyzzy^Anna"
+"""What an error message quotes, and nobody may see."""
+ANALYSED = [Step.TRIAGE, Step.ASSEMBLE, Step.LOCATE_ROI, Step.GATHER_CLINICAL, Step.PREDICT, Step.COMPOSE]
+
+
+@dataclass
+class Site:
+    """A workshop of fakes over a real store."""
+
+    folder: Path
+    segmenter: FakeSegmenter = field(default_factory=FakeSegmenter)
+    predictor: FakePredictor = field(default_factory=FakePredictor)
+    source: FakeSource = field(default_factory=lambda: FakeSource(values={ClinicalVariable.AGE: 64.0}))
+    writer: FakeWriter = field(default_factory=lambda: FakeWriter(ObjectKind.STRUCTURED_REPORT))
+    destinations: tuple[str, ...] = ("archive", "research")
+    mode: Mode = Mode.LIVE
+    rules: tuple[RuleSettings, ...] = (RuleSettings(predictor="fake", when={"RoiAnatomy": "pancreas"}),)
+
+    def __post_init__(self) -> None:
+        """Open the store."""
+        Database(self.settings.url).upgrade()
+        self.stores = Stores.open(self.settings)
+
+    @property
+    def settings(self) -> Settings:
+        """What the node was told."""
+        return Settings(data_dir=self.folder, mode=self.mode, rules=self.rules)
+
+    @property
+    def analysis(self) -> Analysis:
+        """A worker with these fakes."""
+        shop = Workshop(
+            settings=self.settings,
+            stores=self.stores,
+            segmenters=((self.segmenter, (Anatomy.PANCREAS, Anatomy.STOMACH)),),
+            predictors={"fake": self.predictor},
+            sources=(self.source,),
+            writers=(self.writer,),
+            destinations={name: FakeDestination(name) for name in self.destinations},
+            node_version="0.1.0",
+        )
+        return Analysis(shop, "worker 1")
+
+    def receive(self, *datasets: Dataset) -> None:
+        """Objects come in."""
+        for one in datasets:
+            self.stores.inbox.accept(received(one))
+
+    def complete(self, *uids: SeriesUID) -> None:
+        """Series are complete."""
+        for uid in uids:
+            assert self.stores.jobs.complete(uid, "test", len(self.stores.inbox.series(uid).instances))
+
+    def run(self) -> Claim:
+        """Claim the oldest job and bring it to an end."""
+        claim = self.stores.jobs.claim("worker 1")
+        assert claim is not None
+        self.analysis.run(claim)
+        return claim
+
+    def analyse(self, slices: Sequence[Dataset] | None = None) -> JobRecord:
+        """What becomes of a series."""
+        self.receive(*(slices or ct_slices(6)))
+        self.complete(SERIES)
+        return self.job(self.run().job_id)
+
+    def job(self, job_id: str) -> JobRecord:
+        """A job as people see it."""
+        found = self.stores.jobs.job(job_id)
+        assert found is not None
+        return found
+
+    def version(self, number: int, series: SeriesUID = SERIES) -> JobRecord:
+        """A version of a series."""
+        return self.job(JobId.of(series, number))
+
+    def steps(self, job: JobRecord) -> list[tuple[Step, AuditOutcome]]:
+        """The steps that ran, and how each ended."""
+        return [(record.step, record.outcome) for record in self.stores.jobs.steps(job.job_id)]
+
+    def trail(self, job: JobRecord) -> list[AuditEvent]:
+        """What the audit trail says of a job."""
+        return list(self.stores.audit.events(job_id=job.job_id))
+
+    def has_results(self) -> bool:
+        """Whether there is anything to deliver, or anything that could be."""
+        with sqlite3.connect(self.folder / "celadon.db") as connection:
+            return any(connection.execute(f"SELECT 1 FROM {name}").fetchone() for name in ("results", "outbox"))  # noqa: S608
+
+    def everything_written(self) -> bytes:
+        """The database as it lies on the disk."""
+        return b"".join(path.read_bytes() for path in self.folder.glob("celadon.db*"))
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """A site of its own for each test, whose database is not waited for."""
+    monkeypatch.setattr(session, "_BUSY_TIMEOUT_S", 0.2)
+    return Site(tmp_path)
+
+
+# The good end
+
+
+def test_a_good_case_runs_every_step_and_waits_for_delivery(site: Site) -> None:
+    """Each step is timed and successful; the results are committed and the job is being delivered."""
+    job = site.analyse()
+    assert (job.state, job.predictor, job.reason) == (JobState.DELIVERING, "fake", "")
+    assert site.steps(job) == [(step, AuditOutcome.SUCCESS) for step in ANALYSED]
+    assert all(record.seconds >= 0 for record in site.stores.jobs.steps(job.job_id))
+
+
+def test_the_audit_trail_tells_the_whole_story(site: Site) -> None:
+    """From reception to composition, each by who did it, with what somebody will ask about later."""
+    job = site.analyse()
+    received_events = [event.action for event in site.stores.audit.events()][:6]
+    assert received_events == [AuditAction.INSTANCE_RECEIVED] * 6
+    events = site.trail(job)
+    assert [event.action for event in events] == [
+        AuditAction.SERIES_COMPLETED,
+        AuditAction.JOB_CLAIMED,
+        AuditAction.SERIES_TRIAGED,
+        AuditAction.SERIES_ASSEMBLED,
+        AuditAction.ROI_LOCATED,
+        AuditAction.CLINICAL_GATHERED,
+        AuditAction.PREDICTED,
+        AuditAction.COMPOSED,
+    ]
+    details = {event.action: event.details for event in events}
+    assert details[AuditAction.SERIES_TRIAGED] == {"slices": 6, "spacing_mm": 2.0}
+    assert details[AuditAction.ROI_LOCATED]["anatomy"] == "pancreas"
+    assert details[AuditAction.CLINICAL_GATHERED] == {"variables": "age"}
+    assert details[AuditAction.PREDICTED]["digest"] == DIGEST
+    assert details[AuditAction.PREDICTED]["training_status"] == "untrained"
+    assert details[AuditAction.PREDICTED]["NTR_HIGH"] == 0.75
+    assert details[AuditAction.COMPOSED]["objects"] == 1
+    assert {event.actor for event in events[2:]} == {"worker 1"}
+    assert {(event.series_uid, event.outcome) for event in events} == {(SERIES, AuditOutcome.SUCCESS)}
+
+
+def test_every_object_goes_to_every_destination(site: Site) -> None:
+    """One outbox row an object and destination, waiting to be sent."""
+    job = site.analyse()
+    (made,) = site.stores.results.of(job.job_id)
+    assert site.stores.outbox.of(job.job_id) == tuple(
+        (made.uid, name, DeliveryState.PENDING, "") for name in ("archive", "research")
+    )
+    assert made.path.read_bytes().startswith(job.job_id.encode())
+
+
+def test_the_report_is_about_what_was_claimed(site: Site) -> None:
+    """The writers are given the claim's manifest and time, and the slices in spatial order."""
+    site.receive(*ct_slices(6)[::-1])
+    site.complete(SERIES)
+    claim = site.run()
+    (report,) = site.writer.reports
+    assert (report.job_id, report.version, report.manifest) == (claim.job_id, 1, claim.manifest)
+    assert report.fixed_at == claim.fixed_at
+    assert tuple(one.uid for one in report.series.instances) == report.volume.instance_uids
+    assert [one.uid for one in report.series.instances] == [one.SOPInstanceUID for one in ct_slices(6)]
+    assert report.series.patient.patient_id == "PAT-1"
+    assert report.predecessor_paths == ()
+
+
+def test_silent_mode_keeps_results_and_delivers_nothing(site: Site) -> None:
+    """Done, with results to look at and an empty outbox."""
+    site.mode = Mode.SILENT
+    job = site.analyse()
+    assert job.state is JobState.DONE
+    assert len(site.stores.results.of(job.job_id)) == 1
+    assert site.stores.outbox.of(job.job_id) == ()
+
+
+def test_without_destinations_the_job_is_done(site: Site) -> None:
+    """There is nothing to wait for."""
+    site.destinations = ()
+    assert site.analyse().state is JobState.DONE
+
+
+def test_a_late_slice_makes_a_version_that_cites_its_predecessor(site: Site) -> None:
+    """The second version knows the report that it replaces; the first is superseded and its delivery held back."""
+    first = site.analyse()
+    site.receive(ct_slice(6))
+    site.complete(SERIES)
+    second = site.job(site.run().job_id)
+    assert (second.version, second.state) == (2, JobState.DELIVERING)
+    assert site.version(1).state is JobState.SUPERSEDED
+    assert site.writer.reports[-1].predecessor_paths == (site.stores.results.of(first.job_id)[0].path,)
+    assert {state for _, _, state, _ in site.stores.outbox.of(first.job_id)} == {DeliveryState.WITHDRAWN}
+
+
+# Refused: a coded reason, and nothing that could be delivered
+
+
+def refuse_triage(site: Site) -> list[Dataset]:
+    """A scout."""
+    return ct_slices(6, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+
+
+def refuse_roi(site: Site) -> list[Dataset]:
+    """No contour."""
+    site.segmenter.finds = False
+    return ct_slices(6)
+
+
+def refuse_contours(site: Site) -> list[Dataset]:
+    """Contours that contradict each other."""
+    site.segmenter.hook = raising(Refused(ReasonCode.ROI_AMBIGUOUS))
+    return ct_slices(6)
+
+
+def refuse_rules(site: Site) -> list[Dataset]:
+    """A region that no rule is for."""
+    site.rules = (RuleSettings(predictor="fake", when={"RoiAnatomy": "stomach"}),)
+    return ct_slices(6)
+
+
+def refuse_predictor(site: Site) -> list[Dataset]:
+    """An image that the model was not made for."""
+    site.predictor.hook = raising(Refused(ReasonCode.INPUT_CONTRACT, "too small"))
+    return ct_slices(6)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "step", "reason"),
+    [
+        (refuse_triage, Step.TRIAGE, ReasonCode.LOCALIZER),
+        (refuse_roi, Step.LOCATE_ROI, ReasonCode.ROI_NOT_FOUND),
+        (refuse_contours, Step.LOCATE_ROI, ReasonCode.ROI_AMBIGUOUS),
+        (refuse_rules, Step.PREDICT, ReasonCode.NO_RULE),
+        (refuse_predictor, Step.PREDICT, ReasonCode.INPUT_CONTRACT),
+    ],
+)
+def test_what_a_step_refuses_is_not_analysed(
+    site: Site, prepare: Callable[[Site], list[Dataset]], step: Step, reason: ReasonCode
+) -> None:
+    """The job says why, the step that refused is the last, the audit trail has the reason, and there are no results."""
+    job = site.analyse(prepare(site))
+    assert (job.state, job.reason) == (JobState.NOT_ANALYSED, reason.name)
+    *before, last = site.stores.jobs.steps(job.job_id)
+    assert [record.step for record in before] == ANALYSED[: ANALYSED.index(step)]
+    assert (last.step, last.outcome, last.details["reason"]) == (step, AuditOutcome.REFUSED, reason.name)
+    verdict = site.trail(job)[-1]
+    assert (verdict.action, verdict.outcome) == (AuditAction.SERIES_REFUSED, AuditOutcome.REFUSED)
+    assert (verdict.reason, verdict.details["detail"]) == (reason, job.detail)
+    assert not site.has_results()
+
+
+# Held for a person
+
+
+def test_two_patients_in_one_series_are_held_and_nothing_is_predicted(site: Site) -> None:
+    """PATIENT_CONFLICT before the first step: no pixel is looked at."""
+    slices = ct_slices(6)
+    slices[4].PatientID = "SOMEBODY-ELSE"
+    job = site.analyse(slices)
+    assert (job.state, job.reason) == (JobState.QUARANTINED, ReasonCode.PATIENT_CONFLICT.name)
+    assert site.trail(job)[-1].action is AuditAction.SERIES_QUARANTINED
+    assert site.steps(job) == []
+    assert site.predictor.cases == []
+    assert not site.has_results()
+
+
+def test_two_studies_in_one_series_are_held(site: Site) -> None:
+    """Results would have to go into one of them."""
+    slices = ct_slices(6)
+    slices[0].StudyInstanceUID = "2.25.1"
+    assert site.analyse(slices).reason == ReasonCode.PATIENT_CONFLICT.name
+
+
+def test_what_cannot_be_decoded_is_held(site: Site) -> None:
+    """UNDECODABLE names the step and the transfer syntax, and nothing is predicted."""
+    site.receive(*ct_slices(6))
+    site.complete(SERIES)
+    path = site.stores.inbox.series(SERIES).instances[2].path
+    assert path is not None
+    path.write_bytes(b"not what was stored")
+    job = site.job(site.run().job_id)
+    assert (job.state, job.reason) == (JobState.QUARANTINED, ReasonCode.UNDECODABLE.name)
+    assert site.steps(job)[-1] == (Step.ASSEMBLE, AuditOutcome.REFUSED)
+    assert site.predictor.cases == []
+
+
+def test_a_stored_file_that_is_gone_is_held_with_what_to_do(site: Site) -> None:
+    """The detail says which file, and where to look."""
+    site.receive(*ct_slices(6))
+    site.complete(SERIES)
+    lost = site.stores.inbox.series(SERIES).instances[2]
+    assert lost.path is not None
+    lost.path.unlink()
+    job = site.job(site.run().job_id)
+    assert (job.state, job.reason) == (JobState.QUARANTINED, ReasonCode.INTERNAL.name)
+    assert job.detail == f"the file of instance {lost.uid} is gone: check the disk and the backup"
+
+
+@pytest.mark.parametrize("where", ["segmenter", "source", "predictor", "writer"])
+@pytest.mark.parametrize("error", [ValueError(QUOTED), RuntimeError(QUOTED), MemoryError(QUOTED), KeyError(QUOTED)])
+def test_what_nobody_foresaw_is_held_without_its_message(site: Site, where: str, error: Exception) -> None:
+    """INTERNAL says what kind of error and where; its message, which may quote a patient, is written nowhere."""
+    getattr(site, where).hook = raising(error)
+    with structlog.testing.capture_logs() as logged:
+        job = site.analyse()
+    assert (job.state, job.reason) == (JobState.QUARANTINED, ReasonCode.INTERNAL.name)
+    assert job.detail.startswith(f"{type(error).__name__} at fakes.py:")
+    assert site.trail(job)[-1].reason is ReasonCode.INTERNAL
+    assert not site.has_results()
+    assert QUOTED.encode() not in site.everything_written()
+    assert logged[-1]["event"] == log.JOB_QUARANTINED
+    assert QUOTED not in repr(logged)
+
+
+@pytest.mark.parametrize("error", [UsageError("rules: no such thing"), Fatal("the bundle has changed")], ids=repr)
+def test_what_is_wrong_with_the_installation_is_held_with_its_message(site: Site, error: Exception) -> None:
+    """Our own errors are sentences for a person, without patient data."""
+    site.predictor.hook = raising(error)
+    job = site.analyse()
+    assert (job.state, job.reason, job.detail) == (JobState.QUARANTINED, ReasonCode.INTERNAL.name, str(error))
+
+
+def test_a_step_may_hold_a_case_for_a_person(site: Site) -> None:
+    """Quarantined by any step, with its reason."""
+    site.predictor.hook = raising(Quarantined(ReasonCode.PATIENT_CONFLICT))
+    job = site.analyse()
+    assert (job.state, job.reason) == (JobState.QUARANTINED, ReasonCode.PATIENT_CONFLICT.name)
+    assert site.steps(job)[-1] == (Step.PREDICT, AuditOutcome.REFUSED)
+
+
+# Not now
+
+
+@pytest.mark.parametrize(
+    "error", [Retryable("the archive does not answer"), RefusedAtDoor(ReasonCode.DISK_FULL)], ids=repr
+)
+def test_what_may_work_later_goes_back_to_the_queue(site: Site, error: Exception) -> None:
+    """Waiting, with a pause and a line on the audit trail; the next attempt succeeds."""
+    site.writer.hook = raising(error)
+    job = site.analyse()
+    assert (job.state, job.reason) == (JobState.WAITING, "")
+    assert site.trail(job)[-1].action is AuditAction.JOB_RELEASED
+    assert site.stores.jobs.claim("worker 1") is None
+    assert not site.has_results()
+    with sqlite3.connect(site.folder / "celadon.db") as connection:
+        connection.execute("UPDATE jobs SET not_before = NULL")  # as if the pause were over
+    site.writer.hook = lambda: None
+    assert site.job(site.run().job_id).state is JobState.DELIVERING
+
+
+def test_a_disk_without_room_for_results_is_waited_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is no fault of the case: it is analysed again when there is room."""
+    monkeypatch.setattr(site.stores.blobs, "_min_free_bytes", 0)
+    site.receive(*ct_slices(6))
+    site.complete(SERIES)
+    monkeypatch.setattr(site.stores.blobs, "_min_free_bytes", 2**62)
+    job = site.job(site.run().job_id)
+    assert (job.state, job.reason) == (JobState.WAITING, "")
+    assert not site.has_results()
+
+
+def test_a_database_that_goes_away_stops_no_worker(site: Site) -> None:
+    """Nothing is raised; the job stays claimed until its lease runs out and somebody takes over."""
+    site.receive(*ct_slices(6))
+    site.complete(SERIES)
+    locker = sqlite3.connect(site.folder / "celadon.db")
+    site.predictor.hook = lambda: locker.execute("BEGIN IMMEDIATE")
+    claim = site.run()
+    locker.rollback()
+    locker.close()
+    assert site.job(claim.job_id).state is JobState.RUNNING
+    assert not site.has_results()
+
+
+def test_a_verdict_that_cannot_be_written_stops_no_worker(site: Site) -> None:
+    """The same when the database goes away just before the job is ended."""
+    site.receive(*ct_slices(6))
+    site.complete(SERIES)
+    locker = sqlite3.connect(site.folder / "celadon.db")
+
+    def fail() -> None:
+        locker.execute("BEGIN IMMEDIATE")
+        raise ZeroDivisionError
+
+    site.predictor.hook = fail
+    claim = site.run()
+    locker.rollback()
+    locker.close()
+    assert site.job(claim.job_id).state is JobState.RUNNING
+
+
+# The job moves on while it is worked on
+
+
+def test_a_slice_that_comes_while_it_is_predicted_discards_the_result(site: Site) -> None:
+    """Nothing is committed; the series is collected again, and the next result has all slices."""
+    site.predictor.hook = lambda: site.receive(ct_slice(6))
+    with structlog.testing.capture_logs() as logged:
+        job = site.analyse()
+    assert job.state is JobState.COLLECTING
+    assert logged[-1]["event"] == log.JOB_FENCED
+    assert not site.has_results()
+    site.predictor.hook = lambda: None
+    site.complete(SERIES)
+    assert site.job(site.run().job_id).state is JobState.DELIVERING
+    assert len(site.writer.reports[-1].series.instances) == 7
+
+
+def test_a_slice_that_comes_while_it_is_written_discards_the_result(site: Site) -> None:
+    """Up to the last moment: the objects are there, and are not committed."""
+    site.writer.hook = lambda: site.receive(ct_slice(6))
+    with structlog.testing.capture_logs() as logged:
+        job = site.analyse()
+    assert job.state is JobState.COLLECTING
+    assert logged[-1]["event"] == log.JOB_FENCED
+    assert log.JOB_COMMITTED not in [line["event"] for line in logged]
+    assert not site.has_results()
+
+
+def test_a_verdict_about_an_older_state_is_discarded(site: Site) -> None:
+    """What was refused without the late slice is not refused with it."""
+    site.segmenter.finds = False
+    site.segmenter.hook = lambda: site.receive(ct_slice(6))
+    assert site.analyse().state is JobState.COLLECTING
+    assert site.version(1).reason == ""
+
+
+def test_a_slice_of_another_patient_while_it_is_predicted_discards_the_result(site: Site) -> None:
+    """And holds the series, once it is looked at again."""
+    site.predictor.hook = lambda: site.receive(ct_slice(6, PatientID="SOMEBODY-ELSE"))
+    site.analyse()
+    assert not site.has_results()
+    site.complete(SERIES)
+    assert site.job(site.run().job_id).reason == ReasonCode.PATIENT_CONFLICT.name
+    assert not site.has_results()
+
+
+def test_a_contour_that_comes_while_it_is_predicted_is_known_to_the_result(site: Site) -> None:
+    """The result without it is discarded, the analysis runs again and is shown the contour."""
+
+    def contour_arrives() -> None:
+        site.predictor.hook = lambda: None
+        site.receive(structure_set(SERIES))
+        site.complete(CONTOURS)
+        site.run()
+
+    site.predictor.hook = contour_arrives
+    assert site.analyse().state is JobState.WAITING
+    assert not site.has_results()
+    site.run()
+    assert site.version(1).state is JobState.DELIVERING
+    assert len(site.segmenter.annotations) == 1
+
+
+# Contours
+
+
+def send_contour(site: Site, contour: Dataset) -> JobRecord:
+    """What becomes of a contour."""
+    site.receive(contour)
+    site.complete(CONTOURS)
+    return site.job(site.run().job_id)
+
+
+def test_a_contour_after_the_verdict_has_its_series_analysed_again(site: Site) -> None:
+    """The contour's job is done, and the series it references has a second version that is shown the contour."""
+    site.segmenter.finds = False
+    assert site.analyse().reason == ReasonCode.ROI_NOT_FOUND.name
+    contour = send_contour(site, structure_set(SERIES))
+    assert (contour.state, contour.reason) == (JobState.DONE, ReasonCode.ANNOTATION_LINKED.name)
+    linked = [event for event in site.trail(contour) if event.action is AuditAction.ANNOTATION_LINKED]
+    assert [(event.outcome, event.details) for event in linked] == [(AuditOutcome.SUCCESS, {"count": 1})]
+    site.segmenter.finds = True
+    assert site.version(2).state is JobState.WAITING
+    site.run()
+    assert site.version(2).state is JobState.DELIVERING
+    assert [one.instance_uid for one in site.segmenter.annotations] == [structure_set(SERIES).SOPInstanceUID]
+    assert site.version(1).state is JobState.SUPERSEDED
+
+
+def test_a_contour_before_its_images_is_an_orphan_until_they_come(site: Site) -> None:
+    """Not analysed with a reason, then linked when the series arrives; one analysis knows it."""
+    contour = send_contour(site, structure_set(SERIES))
+    assert (contour.state, contour.reason) == (JobState.NOT_ANALYSED, ReasonCode.ANNOTATION_ORPHAN.name)
+    site.receive(*ct_slices(6))
+    assert site.version(1, CONTOURS).state is JobState.WAITING
+    site.run()
+    assert site.version(1, CONTOURS).reason == ReasonCode.ANNOTATION_LINKED.name
+    site.complete(SERIES)
+    site.run()
+    assert site.version(1).state is JobState.DELIVERING
+    assert len(site.segmenter.annotations) == 1
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [{"PatientID": "SOMEBODY-ELSE"}, {"IssuerOfPatientID": "ANOTHER-HOSPITAL"}, {"StudyInstanceUID": "2.25.1"}],
+    ids=str,
+)
+def test_a_contour_of_another_patient_is_held_and_never_used(site: Site, foreign: dict[str, str]) -> None:
+    """It references the series, but it is of another patient, issuer or study: no analysis is shown it."""
+    site.receive(*ct_slices(6))
+    contour = send_contour(site, structure_set(SERIES, **foreign))
+    assert (contour.state, contour.reason) == (JobState.QUARANTINED, ReasonCode.PATIENT_CONFLICT.name)
+    site.complete(SERIES)
+    site.run()
+    assert site.version(1).state is JobState.DELIVERING
+    assert site.segmenter.annotations == []
+
+
+def test_a_contour_of_another_patient_starts_no_new_analysis(site: Site) -> None:
+    """A series with a result keeps it."""
+    site.analyse()
+    send_contour(site, structure_set(SERIES, PatientID="SOMEBODY-ELSE"))
+    assert site.stores.jobs.job(JobId.of(SERIES, 2)) is None
+    assert site.version(1).state is JobState.DELIVERING
+
+
+def test_our_own_result_that_comes_back_starts_nothing(site: Site) -> None:
+    """Refused as our own, although it references the series; no analysis is shown it."""
+    site.analyse()
+    contour = send_contour(site, structure_set(SERIES, Manufacturer="Celadon"))
+    assert (contour.state, contour.reason) == (JobState.NOT_ANALYSED, ReasonCode.OWN_RESULT.name)
+    assert site.stores.jobs.job(JobId.of(SERIES, 2)) is None
+
+
+def test_a_contour_that_cannot_be_read_says_so(site: Site) -> None:
+    """The contour's own job carries the reason."""
+    site.receive(*ct_slices(6))
+    broken = structure_set(SERIES)
+    broken.ROIContourSequence[0].ContourSequence[0].ContourData = [1, 2]
+    contour = send_contour(site, broken)
+    assert (contour.state, contour.reason) == (JobState.NOT_ANALYSED, ReasonCode.ANNOTATION_UNREADABLE.name)
+    assert site.steps(contour) == [(Step.LOCATE_ROI, AuditOutcome.REFUSED)]
