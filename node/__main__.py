@@ -2,9 +2,7 @@
 
 import json
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +28,7 @@ app.add_typer(db, name="db")
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file (default: celadon.toml here, if any).")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")]
 ReadyFd = Annotated[int | None, typer.Option("--ready-fd", hidden=True)]
+Parent = Annotated[int | None, typer.Option("--parent", hidden=True)]
 
 NOT_WELL: Final = 1
 WRONG_USAGE: Final = 2
@@ -48,20 +47,20 @@ def work(config: Config = None) -> None:
 
 
 @app.command()
-def listen(config: Config = None, ready_fd: ReadyFd = None) -> None:
+def listen(config: Config = None, ready_fd: ReadyFd = None, parent: Parent = None) -> None:
     """Run the DICOM listener alone."""
     from node import log
     from node.dicom.completion import CompletionWatch
     from node.dicom.listener import Listener
     from node.settings import read_settings
+    from node.stopping import StopRequest
     from node.stores import Stores
 
     log.configure("listener")
     settings = read_settings(config)
     stores = Stores.open(settings, intake=True)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = StopRequest()
+    stop.install()
     watch = CompletionWatch(
         stores.jobs,
         lambda uid: stores.inbox.series(uid).instances,
@@ -74,9 +73,8 @@ def listen(config: Config = None, ready_fd: ReadyFd = None) -> None:
     if ready_fd is not None:
         os.write(ready_fd, json.dumps({"port": listener.port}).encode() + b"\n")
         os.close(ready_fd)
-    parent = os.getppid()
     # A supervisor that was killed must not leave a listener behind that nobody watches.
-    while not stop.wait(1.0) and (ready_fd is None or os.getppid() == parent):
+    while not stop.wait(1.0) and parent in (None, os.getppid()):
         pass
     listener.stop()
 

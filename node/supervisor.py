@@ -7,10 +7,8 @@ import argparse
 import json
 import os
 import selectors
-import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +20,7 @@ from node import log
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
 from node.errors import CeladonError, Fatal, UsageError
 from node.settings import Settings, read_settings
+from node.stopping import StopRequest
 from node.store.audit import AuditTrail
 from node.store.session import Database
 
@@ -32,6 +31,7 @@ STOP_WITHIN_S: Final = 18.0
 LONGEST_BACKOFF_S: Final = 30.0
 _STEADY_AFTER_S: Final = 60.0
 _TICK_S: Final = 0.1
+_ENDS_WITHIN_S: Final = 2.0
 _WRONG_USAGE: Final = 2
 
 
@@ -58,12 +58,12 @@ class _Child:
     announced: dict[str, Any] = field(default_factory=dict)
 
     def start(self) -> None:
-        """Start the process with a pipe that it announces itself on."""
-        read_end, write_end = os.pipe()
+        """Start the process with a pipe that it announces itself on; the pipe stays open for as long as it lives."""
+        self._close_pipe()
+        self.ready_fd, write_end = os.pipe()
         command = [sys.executable, *self.role.arguments, "--ready-fd", str(write_end)]
         self.process = subprocess.Popen(command, pass_fds=(write_end,), env=self.environment)  # noqa: S603 — ours alone
         os.close(write_end)
-        self.ready_fd = read_end
         self.started_s = time.monotonic()
         log.get().info(log.CHILD_STARTED, worker=self.role.name, pid=self.process.pid)
 
@@ -74,17 +74,29 @@ class _Child:
             UsageError: the process ended because of a setting; it has said which.
             Fatal: the process ended, or took too long.
         """
-        with selectors.DefaultSelector() as selector, os.fdopen(self.ready_fd) as announcements:
+        with selectors.DefaultSelector() as selector, os.fdopen(self.ready_fd, closefd=False) as announcements:
             selector.register(announcements, selectors.EVENT_READ)
             selector.select(max(0.0, deadline_s - time.monotonic()))
             line = announcements.readline() if selector.select(0) else ""
         if line:
             self.announced = json.loads(line)
             return
-        code = self.process.wait(1) if self.process and self.process.poll() is not None else None
+        code = self._exit_code_soon()
         if code == _WRONG_USAGE:
             raise UsageError(f"{self.role.name} could not start with these settings")
         raise Fatal(f"{self.role.name} did not become ready (exit code {code})")
+
+    def _close_pipe(self) -> None:
+        if self.ready_fd >= 0:
+            os.close(self.ready_fd)
+            self.ready_fd = -1
+
+    def _exit_code_soon(self) -> int | None:
+        """The exit code of a process that has just closed its pipe; None when it goes on without having announced."""
+        try:
+            return self.process.wait(_ENDS_WITHIN_S) if self.process else None
+        except subprocess.TimeoutExpired:
+            return None
 
     def revive(self) -> None:
         """Start the process again when it has died, later each time it dies soon."""
@@ -96,7 +108,6 @@ class _Child:
             self.process = None
         if self.process is None and now >= self.restart_at_s:
             self.start()
-            os.close(self.ready_fd)
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM."""
@@ -105,6 +116,7 @@ class _Child:
 
     def end(self, deadline_s: float) -> None:
         """Wait until ``deadline_s``, then kill."""
+        self._close_pipe()
         if self.process is None:
             return
         try:
@@ -122,7 +134,7 @@ class Supervisor:
         """``environment``: what the processes inherit."""
         self._settings = settings
         self._children = [_Child(role, dict(environment)) for role in roles]
-        self._stop = threading.Event()
+        self._stop = StopRequest()
 
     def run(self) -> None:
         """Start everything, say so, watch until asked to stop, stop.
@@ -130,8 +142,7 @@ class Supervisor:
         Raises:
             UsageError, Fatal: a process could not start.
         """
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stop.set())
+        self._stop.install()
         try:
             self._start()
             while not self._stop.wait(_TICK_S):
@@ -181,7 +192,7 @@ def roles(task: str, settings: Settings, config: Path | None) -> tuple[Role, ...
         Role(f"analyser {number + 1}", ("-m", "workers", "analyse", *common)) for number in range(settings.workers.cpu)
     )
     deliverer = Role("deliverer", ("-m", "workers", "deliver", *common))
-    listener = Role("listener", ("-m", "node", "listen", *common))
+    listener = Role("listener", ("-m", "node", "listen", "--parent", str(os.getpid()), *common))
     return (listener, *working, deliverer) if task == "up" else (*working, deliverer)
 
 

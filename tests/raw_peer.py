@@ -58,7 +58,7 @@ class Recorder:
         self.stored.append(request)
         return self.answer(request)
 
-    def on_refused(self, association: Association, code: ReasonCode) -> None:
+    def on_refused(self, _: Association, code: ReasonCode) -> None:
         """Remember."""
         self.refused.append(code)
 

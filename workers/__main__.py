@@ -2,10 +2,8 @@
 
 import argparse
 import os
-import signal
 import socket
 import sys
-import threading
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +12,7 @@ from node.destinations.registry import destinations
 from node.domain.lifecycle import DeliveryState
 from node.errors import CeladonError, UsageError
 from node.settings import read_settings
+from node.stopping import StopRequest
 from node.stores import Stores
 from workers.analysis import Analysis
 from workers.bootstrap import open_workshop
@@ -28,9 +27,8 @@ def main() -> int:
     """Run one role until SIGTERM; the job in hand is finished first."""
     arguments = _arguments()
     log.configure(arguments.role)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = StopRequest()
+    stop.install()
     try:
         _ROLES[arguments.role](arguments, stop)
     except UsageError as exc:
@@ -42,7 +40,7 @@ def main() -> int:
     return 0
 
 
-def _analyse(arguments: argparse.Namespace, stop: threading.Event) -> None:
+def _analyse(arguments: argparse.Namespace, stop: StopRequest) -> None:
     worker = _name("worker")
     shop = open_workshop(read_settings(arguments.config))
     analysis = Analysis(shop, worker)
@@ -57,7 +55,7 @@ def _analyse(arguments: argparse.Namespace, stop: threading.Event) -> None:
     poll(work, interval_s=ANALYSE_INTERVAL_S, stop=stop)
 
 
-def _deliver(arguments: argparse.Namespace, stop: threading.Event) -> None:
+def _deliver(arguments: argparse.Namespace, stop: StopRequest) -> None:
     deliverer = _name("deliverer")
     settings = read_settings(arguments.config)
     outbox = Stores.open(settings).outbox

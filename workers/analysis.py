@@ -150,7 +150,8 @@ class Analysis:
             job_id=claim.job_id,
             version=claim.version,
             manifest=claim.manifest,
-            fixed_at=claim.fixed_at,
+            # In the site's zone: its offset goes into the objects, where it speaks for the study's own times too.
+            fixed_at=claim.fixed_at.astimezone(),
             node_version=self._shop.node_version,
             series=series,
             volume=volume,

@@ -14,10 +14,9 @@ from node import log
 from node.dicom.completion import CompletionWatch
 from node.dicom.contexts import accepted_contexts
 from node.dicom.status import OUT_OF_RESOURCES, PROCESSING_FAILURE, REFUSAL_STATUS, SUCCESS, VERDICT_STATUS
-from node.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.dicom.validation import validate
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
-from node.domain.identifiers import AeTitle
+from node.domain.identifiers import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, AeTitle
 from node.domain.imaging import Instance
 from node.domain.intake import Inbox, IntakeVerdict, ReceivedInstance
 from node.domain.reasons import Reason, ReasonCode

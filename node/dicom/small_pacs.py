@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from pynetdicom.transport import ThreadedAssociationServer
 
 ROUTED_MODALITIES: Final = frozenset({"CT", "SEG", "RTSTRUCT"})
-OWN_MANUFACTURER: Final = "Celadon"
 
 # PS3.4 tables B.2-1, C.4-1 and C.4-3.
 _SUCCESS: Final = 0x0000
@@ -80,7 +79,7 @@ class _Held:
     def is_original(self) -> bool:
         """Whether it should be routed: an image or contour that Celadon did not make itself."""
         made_by = self.values["Manufacturer"].strip().casefold()
-        return self.values["Modality"] in ROUTED_MODALITIES and made_by != OWN_MANUFACTURER.casefold()
+        return self.values["Modality"] in ROUTED_MODALITIES and made_by != MANUFACTURER.casefold()
 
 
 @dataclass(slots=True)

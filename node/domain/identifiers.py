@@ -35,6 +35,12 @@ class Uid(str):
         return cls(f"2.25.{uuid.uuid5(_NAMESPACE, '|'.join(parts)).int}")
 
 
+IMPLEMENTATION_CLASS_UID: Final = Uid.derived("implementation", "celadon")
+"""Which implementation speaks, in associations and in files (PS3.7 section D.3.3.2.1)."""
+IMPLEMENTATION_VERSION_NAME: Final = "CELADON"
+"""The same for people (PS3.7 section D.3.3.2.3), at most 16 characters."""
+
+
 class StudyUID(Uid):
     """A Study Instance UID (0020,000D)."""
 

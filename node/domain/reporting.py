@@ -35,7 +35,7 @@ class Report:
     manifest: str
     """SHA-256 over what was analysed: the instances of the series and the annotation used."""
     fixed_at: datetime
-    """UTC, fixed when the job was first claimed: the content date and time of every object."""
+    """Fixed when the job was first claimed, in the site's zone: the content date and time of every object."""
     node_version: str
     series: Series
     """In the order of the volume's slices; every instance has its path."""

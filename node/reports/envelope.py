@@ -1,20 +1,18 @@
 """The envelope: what every result object shares, put on once the content is written, and the finished file."""
 
 from io import BytesIO
-from typing import Any, Final
+from typing import Any
 
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import DA, TM
 
+from node.domain.identifiers import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, MANUFACTURER
 from node.domain.reporting import ObjectKind, Report, ReportedNumber, ReportObject
 from node.reports.evidence import Evidence
-from node.reports.identity import MANUFACTURER, MODEL, contributing_equipment, qualification, serial_number
+from node.reports.identity import MODEL, contributing_equipment, qualification, serial_number
 from node.reports.naming import instance_uid, series_description, series_uid
-
-IMPLEMENTATION_CLASS_UID: Final = UID("2.25.182614310187416379261446037120464386029")
-IMPLEMENTATION_VERSION: Final = "CELADON"
 
 
 def arguments(report: Report, kind: ObjectKind, index: int = 0) -> dict[str, Any]:
@@ -74,8 +72,8 @@ def _encode(dataset: Dataset) -> bytes:
     meta.MediaStorageSOPClassUID = UID(str(dataset.SOPClassUID))
     meta.MediaStorageSOPInstanceUID = UID(str(dataset.SOPInstanceUID))
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     dataset.file_meta = meta
     file = BytesIO()
     dcmwrite(file, dataset, enforce_file_format=True, overwrite=True)

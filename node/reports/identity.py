@@ -12,11 +12,11 @@ from highdicom.sr import (
 )
 from pydicom import Dataset
 
+from node.domain.identifiers import MANUFACTURER
 from node.domain.prediction import AlgorithmIdentity, TrainingStatus
 from node.domain.reporting import Report
 from node.reports.codes import ARTIFICIAL_INTELLIGENCE, DEVICE, PROCESSING_EQUIPMENT, REGION_TRANSFER, concept
 
-MANUFACTURER: Final = "Celadon"
 MODEL: Final = "Celadon node"
 DIGEST_CHARACTERS: Final = 12
 _LONG_STRING: Final = 64

@@ -10,6 +10,7 @@ from node.reports.identity import DIGEST_CHARACTERS
 from node.reports.naming import may_not_be_used, warnings
 
 _PERCENT: Final = 100.0
+_FOUR_DIGITS: Final = 1000
 _UNIT_WORDS: Final = {"a": "years", "mo": "months"}  # UCUM codes that are not read as words
 
 
@@ -94,9 +95,14 @@ def used_values(report: Report) -> tuple[ClinicalValue, ...]:
     return tuple(value for value in report.clinical.values if value.variable.value in used)
 
 
+def _number(value: float) -> str:
+    """Three significant figures, and never fewer digits than stand before the point."""
+    return f"{value:.3g}" if abs(value) < _FOUR_DIGITS else f"{value:.0f}"
+
+
 def value_line(value: ClinicalValue) -> str:
     """One clinical value with unit, source and time."""
-    number = f"{value.value:g}" if isinstance(value.value, float) else str(value.value)
+    number = _number(value.value) if isinstance(value.value, float) else str(value.value)
     seen = f", {value.observed_at:%Y-%m-%d}" if value.observed_at else ""
     unit = _UNIT_WORDS.get(value.unit, value.unit)
     return f"{value.variable.value}: {number} {unit}".rstrip() + f" ({value.source}{seen})"

@@ -227,7 +227,7 @@ def _serve(certificates: Path | None) -> None:
     user.ended = _Forgetful()
     server = UpperLayerServer(acceptor(), user, tls=_server_context(certificates) if certificates else None)
     server.start(HOST, 0)
-    print(server.port, flush=True)
+    _say(str(server.port))
     process = psutil.Process()
     for _ in sys.stdin:
         times = process.cpu_times()
@@ -238,8 +238,13 @@ def _serve(certificates: Path | None) -> None:
             cpu_s=times.user + times.system,
             connections=server.connection_count,
         )
-        print(json.dumps(asdict(used)), flush=True)
+        _say(json.dumps(asdict(used)))
     server.stop(0.0)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 class _Forgetful(list):  # type: ignore[type-arg]
@@ -300,14 +305,14 @@ def run(peers: int, seconds: float, certificates: Path | None = None) -> Outcome
     try:
         for _ in range(5):
             _echo(server.port, tls)
-        before = server.usage()
+        before = _settled(server)
         attackers = subprocess.Popen([sys.executable, "-m", __spec__.name, *arguments])
         try:
             latencies, most = _measure(server, seconds, tls)
         finally:
             attackers.kill()
             attackers.wait()
-        after = _settled(server, before)
+        after = _settled(server)
     finally:
         exit_code = server.stop()
     assert exit_code == 0, "the server did not end as it should"
@@ -329,12 +334,13 @@ def _measure(
     return latencies, (most_rss, most_connections)
 
 
-def _settled(server: Served, before: Usage) -> Usage:
-    """What is used once all connections are gone."""
+def _settled(server: Served) -> Usage:
+    """What is used once all connections are gone, or are not for too long."""
     deadline = time.monotonic() + SETTLE_S
-    while (used := server.usage()).threads > before.threads and time.monotonic() < deadline:
+    while server.usage().connections and time.monotonic() < deadline:
         time.sleep(0.2)
-    return used
+    time.sleep(0.2)  # a thread ends a moment after its connection
+    return server.usage()
 
 
 def _outcome(latencies: list[float | None], before: Usage, most: tuple[float, int], after: Usage) -> Outcome:
@@ -364,9 +370,9 @@ def _matrix(peers: int, seconds: float) -> None:
     try:
         for name, certificates in (("plain", None), ("TLS", make_certificates(folder))):
             outcome = run(peers, seconds, certificates)
-            print(f"{name}: {peers} hostile peers, {seconds:g} s")
+            _say(f"{name}: {peers} hostile peers, {seconds:g} s")
             for key, one in asdict(outcome).items():
-                print(f"  {key:18} {one:.1f}" if isinstance(one, float) else f"  {key:18} {one}")
+                _say(f"  {key:18} {one:.1f}" if isinstance(one, float) else f"  {key:18} {one}")
     finally:
         shutil.rmtree(folder)
 

@@ -25,14 +25,6 @@ WORKS = ANNOUNCE % "" + "time.sleep(60)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + WORKS
 SILENT = "import time; time.sleep(60)"
 
-RACES = pytest.mark.xfail(
-    reason="supervisor.py: a signal's set() can wait for ever for the lock of the wait() that it interrupts; "
-    "the exit code of a role that has just closed its pipe is not waited for"
-)
-CLOSED = pytest.mark.xfail(
-    reason="supervisor.py: the pipe of a role that was started again is closed before it announces itself", strict=True
-)
-
 # A whole supervisor in a process of its own, since it takes the process' signals.
 PROGRAM = """
 import os, sys
@@ -108,7 +100,7 @@ def test_a_whole_node_is_listener_analysers_and_deliverer() -> None:
     """As many analysers as are configured."""
     settings = Settings(workers=WorkersSettings(cpu=2))
     assert [(role.name, role.arguments) for role in roles("up", settings, None)] == [
-        ("listener", ("-m", "node", "listen")),
+        ("listener", ("-m", "node", "listen", "--parent", str(os.getpid()))),
         ("analyser 1", ("-m", "workers", "analyse")),
         ("analyser 2", ("-m", "workers", "analyse")),
         ("deliverer", ("-m", "workers", "deliver")),
@@ -133,7 +125,6 @@ def test_a_role_is_ready_when_it_says_so(children: list[_Child]) -> None:
     assert child.announced == {"port": 4242}
 
 
-@RACES
 def test_a_role_that_cannot_start_with_its_settings_is_wrong_usage(children: list[_Child]) -> None:
     """It has said itself which setting it was."""
     child = started(children, "import sys; sys.exit(2)")
@@ -197,7 +188,6 @@ def test_a_role_that_ran_for_long_is_started_again_soon(
     assert round(child.restart_at_s - now) == 1
 
 
-@CLOSED
 def test_a_role_that_was_started_again_can_announce_itself(children: list[_Child]) -> None:
     """Its pipe is open for as long as it lives: the announcement of a second life does not end it."""
     child = started(children, WORKS)
@@ -226,7 +216,6 @@ def test_a_started_node_says_where_it_is(tmp_path: Path, capsys: pytest.CaptureF
     assert not (tmp_path / "runtime.json").exists()
 
 
-@RACES
 @pytest.mark.parametrize(("code", "seconds"), [(WORKS, 10.0), (STUBBORN, 0.3)], ids=["willing", "stubborn"])
 def test_a_supervisor_that_is_asked_to_stop_leaves_nobody_behind(tmp_path: Path, code: str, seconds: float) -> None:
     """Every role is asked first, and killed when it does not end within the grace period."""
@@ -247,7 +236,6 @@ def test_a_supervisor_that_is_asked_to_stop_leaves_nobody_behind(tmp_path: Path,
     assert not (tmp_path / "runtime.json").exists()
 
 
-@RACES
 def test_a_role_that_cannot_start_ends_the_others(tmp_path: Path) -> None:
     """Half a node is not left running."""
     node = Supervisor(

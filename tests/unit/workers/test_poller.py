@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from node.errors import Fatal, Retryable
+from node.stopping import StopRequest
 from workers.poller import poll
 
 FOUND, NOTHING = True, False
@@ -24,21 +25,24 @@ sys.stdin.read()
 """
 CHILD = """
 import pathlib, sys, threading
+from node.stopping import StopRequest
 from workers.poller import poll
 alive = pathlib.Path(sys.argv[1])
-poll(lambda: bool(alive.touch()), interval_s=0.02, stop=threading.Event())
+poll(lambda: bool(alive.touch()), interval_s=0.02, stop=StopRequest())
 alive.with_suffix(".ended").touch()
 """
 # A poller that is stopped by a signal at a random moment, often enough to hit every moment of its sleep.
 INTERRUPTED = """
 import faulthandler, random, signal, threading
+from node.stopping import StopRequest
 from workers.poller import poll
 faulthandler.dump_traceback_later(30, exit=True)
 for _ in range(5000):
-    stop = threading.Event()
+    stop = StopRequest()
     signal.signal(signal.SIGALRM, lambda *_: stop.set())
     signal.setitimer(signal.ITIMER_REAL, random.uniform(5e-6, 60e-6))
     poll(lambda: False, interval_s=0.00005, stop=stop)
+    stop.close()
 """
 
 
@@ -47,7 +51,7 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 
 
-def answering(stop: threading.Event, *answers: bool | Exception) -> tuple[Callable[[], bool], list[float]]:
+def answering(stop: StopRequest, *answers: bool | Exception) -> tuple[Callable[[], bool], list[float]]:
     """Work that gives each answer in turn and then stops the poller, and the moments at which it was called."""
     left: Iterator[bool | Exception] = iter(answers)
     calls: list[float] = []
@@ -67,7 +71,7 @@ def answering(stop: threading.Event, *answers: bool | Exception) -> tuple[Callab
 
 def test_work_is_done_without_a_pause_while_there_is_some() -> None:
     """The interval is for when there is none."""
-    stop = threading.Event()
+    stop = StopRequest()
     work, calls = answering(stop, FOUND, FOUND, FOUND)
     poll(work, interval_s=60, stop=stop)
     assert len(calls) == 4
@@ -75,7 +79,7 @@ def test_work_is_done_without_a_pause_while_there_is_some() -> None:
 
 def test_without_work_the_poller_waits() -> None:
     """An idle node costs next to nothing."""
-    stop = threading.Event()
+    stop = StopRequest()
     work, calls = answering(stop, NOTHING, NOTHING)
     poll(work, interval_s=0.05, stop=stop)
     assert calls[1] - calls[0] >= 0.045
@@ -84,7 +88,7 @@ def test_without_work_the_poller_waits() -> None:
 
 def test_a_stop_ends_the_wait() -> None:
     """At once, and the work in hand is finished first."""
-    stop = threading.Event()
+    stop = StopRequest()
     threading.Timer(0.05, stop.set).start()
     started = time.monotonic()
     poll(lambda: False, interval_s=60, stop=stop)
@@ -99,14 +103,14 @@ def test_a_signal_at_any_moment_stops_the_poller() -> None:
 
 def test_a_poller_that_is_stopped_before_it_begins_does_nothing() -> None:
     """Not even one look."""
-    stop = threading.Event()
+    stop = StopRequest()
     stop.set()
     poll(lambda: pytest.fail("it worked"), interval_s=60, stop=stop)
 
 
 def test_trouble_with_the_surroundings_is_outlived() -> None:
     """A locked database is asked again after the interval."""
-    stop = threading.Event()
+    stop = StopRequest()
     work, calls = answering(stop, Retryable("database is locked"), FOUND)
     poll(work, interval_s=0.05, stop=stop)
     assert len(calls) == 3
@@ -115,7 +119,7 @@ def test_trouble_with_the_surroundings_is_outlived() -> None:
 
 def test_anything_else_ends_the_process() -> None:
     """What nobody foresaw is the supervisor's business: it starts a fresh process."""
-    stop = threading.Event()
+    stop = StopRequest()
     work, _ = answering(stop, Fatal("broken"))
     with pytest.raises(Fatal, match="broken"):
         poll(work, interval_s=60, stop=stop)

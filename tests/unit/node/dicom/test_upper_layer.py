@@ -1,13 +1,14 @@
 """The guarded upper layer, over real connections on the loopback interface."""
 
-import os
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from io import BytesIO
+from itertools import repeat
+from pathlib import Path
 
 import pytest
 from pydicom import dcmread
@@ -144,7 +145,7 @@ def test_contexts_are_negotiated_one_by_one() -> None:
     contexts = [body for kind, body in items if kind == 0x21]
     assert [(body[0], body[2]) for body in contexts] == [(1, 4), (3, 0), (5, 3)]
     (information,) = [body for kind, body in items if kind == 0x50]
-    kinds = {kind: body for kind, body in _items(information)}
+    kinds = dict(_items(information))
     assert int.from_bytes(kinds[0x51], "big") == Limits().data_pdu
     assert 0x53 not in kinds, "an asynchronous operations window must not be granted"
 
@@ -324,14 +325,22 @@ def test_silence_within_a_request_ends_the_association(sent: bytes) -> None:
         assert user.how_it_ended() is End.ABORTED
 
 
+def _fails_to_send(pieces: Iterable[bytes], peer: RawPeer) -> bool:
+    """Whether the connection ends before all of ``pieces`` are sent."""
+    try:
+        for piece in pieces:
+            peer.send(piece)
+    except OSError:
+        return True
+    return False
+
+
 def test_a_trickle_is_cut() -> None:
     """A byte now and then does not move a PDU's deadline."""
     with serving(limits=IMPATIENT) as server, RawPeer(server.port) as peer, RawPeer(server.port) as other:
         other.associate()
-        with pytest.raises(OSError, match=r"reset|[Bb]roken pipe"):
-            for byte in bytewise(associate_rq(), SOON_S / 10):
-                peer.send(byte)
-                other.send(byte)
+        assert _fails_to_send(bytewise(associate_rq(), SOON_S / 10), peer)
+        assert _fails_to_send(bytewise(data_tf(value(ECHO, echo_rq())), SOON_S / 10), other)
 
 
 def test_a_request_of_small_pdus_must_keep_a_pace() -> None:
@@ -339,10 +348,8 @@ def test_a_request_of_small_pdus_must_keep_a_pace() -> None:
     limits = replace(IMPATIENT, request_s=SOON_S, slowest=10**6)
     with serving(limits=limits) as server, RawPeer(server.port) as peer:
         peer.associate().send(data_tf(value(CT, store_rq())))
-        with pytest.raises(OSError, match=r"reset|[Bb]roken pipe"):
-            while True:
-                peer.send(data_tf(value(CT, b"12", command=False, last=False)))
-                time.sleep(SOON_S / 10)
+        tiny = data_tf(value(CT, b"12", command=False, last=False))
+        assert _fails_to_send((time.sleep(SOON_S / 10) or tiny for _ in range(1000)), peer)
 
 
 def test_a_silent_association_lives_until_the_idle_time() -> None:
@@ -360,10 +367,7 @@ def test_a_peer_that_does_not_read_is_cut() -> None:
     user = Recorder()
     with serving(user, IMPATIENT) as server, RawPeer(server.port) as peer:
         peer.associate()
-        flood = data_tf(value(ECHO, echo_rq())) * 1000
-        with pytest.raises(OSError, match=r"reset|[Bb]roken pipe|timed out"):
-            while True:
-                peer.send(flood)
+        assert _fails_to_send(repeat(data_tf(value(ECHO, echo_rq())) * 1000), peer)
         assert user.how_it_ended() is End.ABORTED
 
 
@@ -398,7 +402,7 @@ def _threads() -> set[threading.Thread]:
 
 
 def _descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_hostile_connections_leave_nothing_behind() -> None:

@@ -111,7 +111,7 @@ def _send(port: int, datasets: list[Dataset], longest: int = 16382) -> _Sent:
 
 
 def test_pynetdicom_in_every_syntax() -> None:
-    """pynetdicom's requestor sends one object in each transfer syntax, each by its own context."""
+    """One object by pynetdicom in each transfer syntax, each by its own context."""
     datasets = [with_meta(ct_slice(0), ExplicitVRLittleEndian), with_meta(ct_slice(1), ImplicitVRLittleEndian)]
     for number, syntax in enumerate(COMPRESSED, 2):
         image = ct_slice(number)
