@@ -24,7 +24,7 @@ from node.dicom.files import write_dicom_file
 from node.dicom.peer import Peer
 from node.dicom.query import STUDY_ROOT_FIND, STUDY_ROOT_GET
 from node.dicom.sending import VERIFICATION, send_files
-from node.domain.identifiers import AeTitle, InstanceUID
+from node.domain.identifiers import MANUFACTURER, AeTitle, InstanceUID
 
 if TYPE_CHECKING:
     from pynetdicom.transport import ThreadedAssociationServer
