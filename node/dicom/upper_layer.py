@@ -272,25 +272,27 @@ class UpperLayerServer:
             selector.register(self._wake_out, selectors.EVENT_READ)
             while not self.is_stopping:
                 selector.select()
-                if not self.is_stopping:
-                    self._accept(listening)
+                while not self.is_stopping and self._accept(listening):
+                    pass
         listening.close()
 
-    def _accept(self, listening: socket.socket) -> None:
+    def _accept(self, listening: socket.socket) -> bool:
+        """Whether there was a connection to accept."""
         try:
             connected, address = listening.accept()
-        except (BlockingIOError, ConnectionError):  # it has left again
-            return
+        except (BlockingIOError, ConnectionError):
+            return False
         except OSError:
             # No descriptor or memory is left; those that are connected will give some back.
             time.sleep(_OUT_OF_DESCRIPTORS_PAUSE_S)
-            return
+            return False
         host = address[0]
-        if not self._has_place(host):
+        if self._has_place(host):
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._serve(_Connection(self, connected, host))
+        else:
             self._refuse(connected, host)
-            return
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._serve(_Connection(self, connected, host))
+        return True
 
     def _has_place(self, host: str) -> bool:
         with self._changed:

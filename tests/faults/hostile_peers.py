@@ -327,7 +327,7 @@ def _measure(
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         latencies.append(_echo(server.port, tls))
-        if len(latencies) % 10 == 0:
+        if len(latencies) % 5 == 0:
             used = server.usage()
             most_rss, most_connections = max(most_rss, used.rss_mb), max(most_connections, used.connections)
         time.sleep(ECHO_EVERY_S)
@@ -345,7 +345,7 @@ def _settled(server: Served) -> Usage:
 
 def _outcome(latencies: list[float | None], before: Usage, most: tuple[float, int], after: Usage) -> Outcome:
     good = [one for one in latencies if one is not None]
-    percentiles = statistics.quantiles(good, n=100)
+    percentiles = statistics.quantiles(good, n=100, method="inclusive")
     return Outcome(
         echoes=len(latencies),
         failed=len(latencies) - len(good),
