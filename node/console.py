@@ -20,6 +20,7 @@ from node.store.jobs import JobRecord
 from node.stores import BYTES_PER_GB, Stores
 
 NOT_WELL: Final = 1
+_JOB_ID_CHARACTERS: Final = 16
 
 
 def show_status(stores: Stores, *, as_json: bool) -> int:
@@ -61,7 +62,11 @@ def show_jobs(stores: Stores, *, state: str | None, patient: str | None, since: 
     if as_json:
         _print_json([_job(record) for record in found])
         return 0
-    table = Table("job", "state", "patient", "modality", "predictor", "reason", "received", title=f"{len(found)} jobs")
+    table = Table(title=f"{len(found)} jobs")
+    # The id is what the other commands ask for: it is never cut, whatever the width of the terminal.
+    table.add_column("job", no_wrap=True, min_width=_JOB_ID_CHARACTERS)
+    for name in ("state", "patient", "modality", "predictor", "reason", "received"):
+        table.add_column(name, overflow="fold")
     for record in found:
         table.add_row(
             record.job_id, record.shown_state, record.patient_id, record.modality, record.predictor, record.reason,

@@ -329,6 +329,19 @@ def supersede(connection: Connection, claim: Claim, now: datetime) -> None:
     audit.append(connection, *events)
 
 
+def give_back_if_changed(connection: Connection, claim: Claim, now: datetime) -> bool:
+    """Queue the job of ``claim`` again when a contour came while it was worked on; whether one did.
+
+    The steps may have read that contour or not: only a claim whose manifest knows it can say what was analysed.
+    """
+    if _manifest(connection, claim.series_uid) == claim.manifest:
+        return False
+    values = {"state": JobState.WAITING.value, "token": claim.token + 1, "lease_owner": "", "step": ""}
+    if connection.execute(update(jobs).where(_is_ours(claim)).values(values)).rowcount:
+        audit.append(connection, reopened(claim.series_uid, claim.job_id, now, "a contour came while it was analysed"))
+    return True
+
+
 def is_ours(claim: Claim) -> Any:
     """The condition that ``claim`` still holds: right token, still running, same input."""
     return and_(_is_ours(claim), jobs.c.manifest == claim.manifest)

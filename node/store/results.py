@@ -14,7 +14,7 @@ from node.domain.reporting import ObjectKind, ReportedNumber, ReportObject
 from node.errors import RefusedAtDoor, Retryable
 from node.store import audit
 from node.store.blobs import BlobStore
-from node.store.jobs import Claim, StepRecord, insert_step, is_ours, supersede
+from node.store.jobs import Claim, StepRecord, give_back_if_changed, insert_step, is_ours, supersede
 from node.store.session import Database
 from node.store.tables import jobs, outbox, results
 
@@ -65,6 +65,8 @@ class ResultStore:
         state = JobState.DELIVERING if destinations and objects else JobState.DONE
         with self._database.write() as connection:
             now = datetime.now(UTC)
+            if give_back_if_changed(connection, claim, now):
+                return False
             values = {
                 "state": state.value, "predictor": predictor, "finished_at": now, "lease_owner": "", "step": "",
                 "reason": "", "detail": "",

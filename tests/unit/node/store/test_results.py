@@ -13,7 +13,7 @@ from node.domain.reporting import ObjectKind, ReportObject
 from node.errors import Retryable
 from node.store.blobs import BlobStore
 from node.store.jobs import Claim
-from tests.factories import SERIES, event, report_object, step_record
+from tests.factories import SERIES, event, received_contour, report_object, step_record
 from tests.unit.node.store.conftest import Store
 
 OBJECTS = (
@@ -158,3 +158,16 @@ def test_a_disk_that_fails_may_be_tried_again(store: Store, monkeypatch: pytest.
 def test_a_job_without_results_has_none(store: Store) -> None:
     """An empty answer, not an error."""
     assert store.results.of(JobId.of(SERIES, 1)) == ()
+
+
+def test_a_contour_that_came_meanwhile_has_the_job_run_again(store: Store) -> None:
+    """What was computed without it, or with it against its manifest, is not committed; the next claim knows it."""
+    claim = store.claimed()
+    store.inbox.accept(received_contour(claim.series_uid))
+    assert not commit(store, claim, "north")
+    assert store.state(claim) == "waiting"
+    assert store.count("results") == 0
+    assert store.audit.events(job_id=claim.job_id)[-1].action is AuditAction.SERIES_REOPENED
+    again = store.claim()
+    assert (again.job_id, again.manifest != claim.manifest) == (claim.job_id, True)
+    assert commit(store, again, "north")
