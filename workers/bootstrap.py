@@ -9,12 +9,14 @@ from models.bundle import Bundle, shipped
 from node import log
 from node.clinical.registry import SOURCES
 from node.destinations.registry import destinations
+from node.dicom.reading import ATTRIBUTES
 from node.domain.coding import Anatomy
 from node.domain.ports import ClinicalSource, Destination, Predictor, ReportWriter, Segmenter
 from node.errors import UsageError
 from node.reports.registry import WRITERS, resolve
 from node.settings import Settings
 from node.stores import Stores
+from node.triage.rules import ROI_ATTRIBUTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,11 @@ def _wanted(settings: Settings) -> tuple[str, ...]:
         if name not in registry.PREDICTORS:
             known = ", ".join(sorted(registry.PREDICTORS))
             raise UsageError(f"rules: there is no predictor {name!r}; known: {known}")
+    for attribute in {name for rule in settings.rules for name in rule.when}:
+        # A condition on something that is never known would quietly never hold.
+        if attribute not in (*ROI_ATTRIBUTES, *ATTRIBUTES):
+            known = ", ".join((*ROI_ATTRIBUTES, *ATTRIBUTES))
+            raise UsageError(f"rules: {attribute!r} cannot be a condition; known: {known}")
     return names
 
 

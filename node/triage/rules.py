@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from typing import Final
 
 from node.domain.imaging import Roi, Series
 from node.domain.reasons import ReasonCode
 from node.errors import Refused
 from node.settings import RuleSettings
+
+ROI_ATTRIBUTES: Final = ("RoiAnatomy", "RoiLabel", "Modality")
+"""What a condition may look at besides the header values that are kept of a series."""
 
 
 def choose(rules: Sequence[RuleSettings], series: Series, roi: Roi) -> str:
@@ -22,6 +26,7 @@ def choose(rules: Sequence[RuleSettings], series: Series, roi: Roi) -> str:
 
 
 def _matches(name: str, pattern: str, series: Series, roi: Roi) -> bool:
-    value = {"RoiAnatomy": roi.anatomy.key, "RoiLabel": roi.label, "Modality": series.modality}.get(name)
+    of_the_region = zip(ROI_ATTRIBUTES, (roi.anatomy.key, roi.label, series.modality), strict=True)
+    value = dict(of_the_region).get(name)
     value = series.attribute(name) if value is None else value
     return fnmatchcase(value.lower(), pattern.lower())

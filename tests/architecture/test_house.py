@@ -44,7 +44,6 @@ TESTED_ELSEWHERE = {
     "node/store/tables.py": "tests/unit/node/store/test_session.py compares it with the migrations",
     "node/stores.py": "puts the store together: the tests of the command and of the workers open it",
     "workers/__main__.py": "processes: tests/unit/node/test_supervisor.py and tests/acceptance start them",
-    "workers/bootstrap.py": "chooses concrete classes: tests/acceptance runs with what it chooses",
 }
 
 
