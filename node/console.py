@@ -65,12 +65,12 @@ def show_jobs(stores: Stores, *, state: str | None, patient: str | None, since: 
     table = Table(title=f"{len(found)} jobs")
     # The id is what the other commands ask for: it is never cut, whatever the width of the terminal.
     table.add_column("job", no_wrap=True, min_width=_JOB_ID_CHARACTERS)
-    for name in ("state", "patient", "modality", "predictor", "reason", "received"):
+    for name in ("state", "patient", "", "predictor", "reason", "received"):
         table.add_column(name, overflow="fold")
     for record in found:
         table.add_row(
             record.job_id, record.shown_state, record.patient_id, record.modality, record.predictor, record.reason,
-            _moment(record.last_received_at),
+            f"{record.last_received_at.astimezone():%m-%d %H:%M}",
         )  # fmt: skip
     Console().print(table)
     return 0
