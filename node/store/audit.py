@@ -1,6 +1,7 @@
 """The audit trail: rows are added in the transaction of what they tell about, and never changed."""
 
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection, RowMapping, insert, select
 
@@ -9,11 +10,13 @@ from node.domain.reasons import ReasonCode
 from node.store.session import Database
 from node.store.tables import audit
 
+_INSERT: Final = insert(audit)
+
 
 def append(connection: Connection, *events: AuditEvent) -> None:
     """Add ``events`` in the transaction of ``connection``."""
     if events:
-        connection.execute(insert(audit), [_to_row(event) for event in events])
+        connection.execute(_INSERT, [_to_row(event) for event in events])
 
 
 class AuditTrail:

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, and_, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, and_, bindparam, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
@@ -19,6 +20,7 @@ from node.domain.reasons import ReasonCode
 from node.errors import Retryable
 from node.store import audit
 from node.store.blobs import Blob, BlobStore
+from node.store.group_commit import GroupCommit
 from node.store.session import Database
 from node.store.tables import annotation_references, instances, jobs, results, series, set_aside
 
@@ -27,6 +29,16 @@ SameContent = Callable[[Path, Path], bool]
 _ATTEMPTS: Final = 5
 """How often an insertion is tried that associations of the same series get into each other's way with."""
 _LONGEST_MODALITY: Final = 16
+# Built once: every image goes through these, and building a statement costs as much as running it.
+_KNOWN_SHA: Final = select(instances.c.sha256).where(instances.c.sop_instance_uid == bindparam("uid"))
+_KNOWN: Final = select(_KNOWN_SHA.scalar_subquery(), exists().where(results.c.sop_instance_uid == bindparam("uid")))
+_SERIES: Final = select(series).where(series.c.series_uid == bindparam("uid"))
+_TOUCH: Final = update(series).where(series.c.series_uid == bindparam("uid")).values(last_received_at=bindparam("now"))
+_TOUCH_AND_MARK: Final = _TOUCH.values(in_conflict=True)
+_NEWEST_JOB: Final = (
+    select(jobs).where(jobs.c.series_uid == bindparam("uid")).order_by(jobs.c.version.desc()).limit(1).with_for_update()
+)
+_INSERT_INSTANCE: Final = insert(instances)
 _COLUMNS_OF_THEIR_OWN = frozenset({"uid", "series_uid", "study_uid", "sop_class_uid", "transfer_syntax_uid", "path"})
 
 
@@ -38,21 +50,22 @@ class SqlInbox:
         self._database = database
         self._blobs = blobs
         self._same_content = same_content
+        self._commits = GroupCommit(database)
 
     def accept(self, received: ReceivedInstance) -> IntakeVerdict:
         """Blob first, then one transaction: instance, series, job and audit; see ``Inbox``."""
         blob = self._blobs.put(received.content)
         for _ in range(_ATTEMPTS):
-            known = self._sha_of(received.instance.uid)
-            if known is not None:
-                return self._judge(received, blob, known)
-            # Refused when another association stored the same UID, or opened the same series or job, meanwhile.
+            # Refused when another process stored the same UID, or opened the same series or job, meanwhile.
             with suppress(IntegrityError):
-                return self._insert(received, blob)
+                verdict = self._commits.run(partial(_insert, received=received, blob=blob))
+                return verdict if verdict is not None else self._judge(received, blob)
         raise Retryable("database: other associations keep getting in this instance's way")
 
-    def _judge(self, received: ReceivedInstance, blob: Blob, known: str) -> IntakeVerdict:
-        """What to say of an object whose UID is here already, with the digest ``known``."""
+    def _judge(self, received: ReceivedInstance, blob: Blob) -> IntakeVerdict:
+        """What to say of an object whose UID is here already."""
+        with self._database.read() as connection:
+            known = str(connection.scalar(_KNOWN_SHA, {"uid": received.instance.uid}))
         if known == blob.sha256 or self._same_content(self._blobs.path_of(known), blob.path):
             return IntakeVerdict.DUPLICATE
         self._set_aside(received, blob)
@@ -96,26 +109,6 @@ class SqlInbox:
             uids = connection.scalars(query).all()
         return tuple(self.series(SeriesUID(uid)) for uid in uids)
 
-    def _sha_of(self, uid: InstanceUID) -> str | None:
-        with self._database.read() as connection:
-            query = select(instances.c.sha256).where(instances.c.sop_instance_uid == uid)
-            return connection.scalar(query)
-
-    def _insert(self, received: ReceivedInstance, blob: Blob) -> IntakeVerdict:
-        with self._database.write() as connection:
-            now = datetime.now(UTC)
-            if connection.scalar(select(exists().where(results.c.sop_instance_uid == received.instance.uid))):
-                audit.append(connection, _event(received, now, AuditAction.INSTANCE_RECEIVED, ReasonCode.OWN_RESULT))
-                return IntakeVerdict.OWN_RESULT
-            _touch_series(connection, received, now)
-            connection.execute(insert(instances).values(_to_row(received, blob, now)))
-            for referenced in dict.fromkeys(received.instance.references):
-                row = {"sop_instance_uid": received.instance.uid, "series_uid": referenced}
-                connection.execute(insert(annotation_references).values(row))
-            audit.append(connection, _event(received, now, AuditAction.INSTANCE_RECEIVED))
-            _open_job(connection, received.instance.series_uid, now)
-        return IntakeVerdict.STORED
-
     def _set_aside(self, received: ReceivedInstance, blob: Blob) -> None:
         with self._database.write() as connection:
             now = datetime.now(UTC)
@@ -150,9 +143,29 @@ class SqlInbox:
         )
 
 
+def _insert(connection: Connection, *, received: ReceivedInstance, blob: Blob) -> IntakeVerdict | None:
+    """Write everything about a new instance in the transaction of ``connection``; None when its UID is here already."""
+    now = datetime.now(UTC)
+    uid = received.instance.uid
+    known, is_own = connection.execute(_KNOWN, {"uid": uid}).one()
+    if known is not None:
+        return None
+    if is_own:
+        audit.append(connection, _event(received, now, AuditAction.INSTANCE_RECEIVED, ReasonCode.OWN_RESULT))
+        return IntakeVerdict.OWN_RESULT
+    _touch_series(connection, received, now)
+    connection.execute(_INSERT_INSTANCE, _to_row(received, blob, now))
+    for referenced in dict.fromkeys(received.instance.references):
+        row = {"sop_instance_uid": uid, "series_uid": referenced}
+        connection.execute(insert(annotation_references).values(row))
+    audit.append(connection, _event(received, now, AuditAction.INSTANCE_RECEIVED))
+    _open_job(connection, received.instance.series_uid, now)
+    return IntakeVerdict.STORED
+
+
 def _touch_series(connection: Connection, received: ReceivedInstance, now: datetime) -> None:
     instance = received.instance
-    row = connection.execute(select(series).where(series.c.series_uid == instance.series_uid)).mappings().first()
+    row = connection.execute(_SERIES, {"uid": instance.series_uid}).mappings().first()
     patient_id, issuer = instance.patient.key()
     if row is None:
         values = {
@@ -171,8 +184,7 @@ def _touch_series(connection: Connection, received: ReceivedInstance, now: datet
         return
     same = (row["study_uid"], row["patient_id"], row["issuer"]) == (instance.study_uid, patient_id, issuer)
     # The mark is set and never taken back: two associations that write at once cannot lose it.
-    changes: dict[str, Any] = {"last_received_at": now} if same else {"last_received_at": now, "in_conflict": True}
-    connection.execute(update(series).where(series.c.series_uid == instance.series_uid).values(changes))
+    connection.execute(_TOUCH if same else _TOUCH_AND_MARK, {"uid": instance.series_uid, "now": now})
 
 
 def _wake_orphans(connection: Connection, series_uid: SeriesUID, now: datetime) -> None:
@@ -223,8 +235,7 @@ def _open_job(connection: Connection, series_uid: SeriesUID, now: datetime) -> N
 
 def latest_job(connection: Connection, series_uid: SeriesUID) -> RowMapping | None:
     """The job of the newest version of a series, locked until the transaction ends: nobody moves it on meanwhile."""
-    newest = select(jobs).where(jobs.c.series_uid == series_uid).order_by(jobs.c.version.desc()).limit(1)
-    return connection.execute(newest.with_for_update()).mappings().first()
+    return connection.execute(_NEWEST_JOB, {"uid": series_uid}).mappings().first()
 
 
 def reopened(series_uid: str, job_id: str, now: datetime, why: str) -> AuditEvent:

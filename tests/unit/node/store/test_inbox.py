@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from pydicom.uid import JPEGLSLossless
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from node.domain.audit import AuditAction, AuditOutcome
 from node.domain.identifiers import InstanceUID, JobId, SeriesUID, StudyUID
@@ -15,7 +15,7 @@ from node.domain.lifecycle import JobState
 from node.domain.reasons import Reason, ReasonCode
 from node.errors import RefusedAtDoor, Retryable
 from node.store.blobs import BlobStore
-from node.store.inbox import SqlInbox
+from node.store.group_commit import GroupCommit
 from tests.factories import (
     CONTOURS,
     PATIENT,
@@ -312,10 +312,14 @@ def test_collecting_series_are_listed_with_what_is_here_of_them(store: Store) ->
 
 def test_a_database_that_is_gone_is_never_a_success(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """An arrival that cannot be committed raises; it is not acknowledged."""
-    monkeypatch.setattr(SqlInbox, "_sha_of", lambda *_: None)
-    store.inbox.accept(received(ct_slice()))
+
+    def collide(*_: object) -> None:
+        raise IntegrityError("insert", {}, Exception("unique"))
+
+    monkeypatch.setattr(GroupCommit, "run", collide)
     with pytest.raises(Retryable):
         store.inbox.accept(received(ct_slice()))
+    assert store.count("instances") == 0
 
 
 def test_associations_that_send_one_series_at_once_all_succeed(store: Store) -> None:

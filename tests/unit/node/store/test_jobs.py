@@ -223,10 +223,13 @@ def test_a_stale_token_writes_nothing(store: Store) -> None:
 
 
 def test_a_claim_on_another_input_commits_nothing(store: Store) -> None:
-    """The manifest fences as the token does."""
+    """The manifest fences as the token does, and the job is claimed again for the input that is here."""
     claim = store.claimed()
     assert not commit(store, replace(claim, manifest="0" * 64))
-    assert store.state(claim) == "running"
+    assert store.count("results") == 0
+    again = store.claim()
+    assert (again.job_id, again.manifest) == (claim.job_id, claim.manifest)
+    assert again.token > claim.token
 
 
 def test_a_rerun_of_the_same_input_repeats_manifest_and_date(store: Store) -> None:
