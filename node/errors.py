@@ -10,6 +10,7 @@
     └── Fatal                 Celadon itself or its installation is at fault; a person must look
         └── BundleError       a model bundle is incomplete, changed or does not fit
 
+What never leaves its room (a protocol fault, a lost lease) stands below ``CeladonError`` where it is raised.
 Workers retry ``Retryable`` alone; foreign errors are translated where they enter.
 """
 

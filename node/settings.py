@@ -37,6 +37,17 @@ class PeerSettings(_Section):
     """IP address the associations come from."""
 
 
+class TlsSettings(_Section):
+    """Mutual TLS (PEM files); ``deploy/tls`` says how certificates for tests are made."""
+
+    certificate: Path
+    """This node's certificate, followed by those between it and its authority."""
+    key: Path
+    """Its private key, without a password."""
+    client_ca: Path
+    """The authorities that vouch for clients; a client without a certificate is not served."""
+
+
 class DicomSettings(_Section):
     """The listener."""
 
@@ -46,6 +57,8 @@ class DicomSettings(_Section):
     """0 takes a free port; ``runtime.json`` in ``data_dir`` says which."""
     peers: tuple[PeerSettings, ...] = ()
     """Who may send. Empty: anybody, allowed on loopback only."""
+    tls: TlsSettings | None = None
+    """None: plain TCP."""
     min_free_gb: Annotated[float, Field(ge=0)] = 5.0
     """Below this free space in gigabytes every C-STORE is answered 0xA700."""
 

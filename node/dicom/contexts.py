@@ -27,6 +27,8 @@ from pydicom.uid import (
 )
 from pynetdicom.presentation import PresentationContext, build_context
 
+VERIFICATION: Final = UID("1.2.840.10008.1.1")
+"""The SOP class of C-ECHO (PS3.4 annex A)."""
 LABEL_MAP_SEGMENTATION_STORAGE: Final = UID("1.2.840.10008.5.1.4.1.1.66.7")
 
 # PS3.8 section 9.3.2.2: context ids are the odd integers from 1 to 255.

@@ -17,6 +17,9 @@ from node.dicom.pdus import Abort, Fragment, ProtocolFault
 from node.domain.identifiers import InstanceUID, Uid
 from node.domain.reasons import ReasonCode
 
+_FREE_FRAGMENTS: Final = 1024
+_SMALLEST_FRAGMENT: Final = 64
+"""Bytes that fragments must hold on average, once there are many: each costs us the same, however small."""
 _PREAMBLE: Final = bytes(128) + b"DICM"
 _SHORT: Final = struct.Struct("<HH2sH")  # PS3.5 section 7.1.2: an element of explicit VR with a short length
 _FILE_VERSION: Final = struct.pack("<HH2sHI2s", 2, 0x0001, b"OB", 0, 2, b"\x00\x01")  # PS3.10 section 7.1
@@ -95,6 +98,14 @@ class _Pending:
     """Whether the data set goes to ``body``."""
     refusal: ReasonCode | None = None
     received: int = 0
+    fragments: int = 0
+
+    def count(self, fragment: Fragment) -> None:
+        """ProtocolFault when a request comes in crumbs, which costs its sender next to nothing and us a core."""
+        self.received += len(fragment.data)
+        self.fragments += 1
+        if self.fragments > _FREE_FRAGMENTS + self.received // _SMALLEST_FRAGMENT:
+            raise ProtocolFault(Abort.INVALID_PARAMETER, "a request comes in crumbs")
 
     def begin_store(self, command: Command, implementation_class_uid: str) -> None:
         """Make room for the data set of a C-STORE, or know why not."""
@@ -155,10 +166,10 @@ class Assembler:
 
         Raises:
             ProtocolFault: it has no place here: another context than accepted or begun, data before a command, a
-                command before the data of the last one, a command set that is none.
+                command before the data of the last one, a command set that is none, crumbs.
         """
         pending = self._pending = self._place_of(fragment)
-        pending.received += len(fragment.data)
+        pending.count(fragment)
         if fragment.is_command:
             self._add_command(pending, fragment)
         else:

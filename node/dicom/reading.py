@@ -30,6 +30,12 @@ ATTRIBUTES: Final = (
     "PatientWeight", "RescaleSlope", "RescaleIntercept", "RescaleType", "NumberOfFrames", "SeriesNumber",
     "InstanceNumber", "AccessionNumber",
 )  # fmt: skip
+_IDENTITY: Final = (
+    "SOPInstanceUID", "SOPClassUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "IssuerOfPatientID",
+    "PatientName", "PatientBirthDate", "PatientSex", "Modality", "FrameOfReferenceUID", "ImagePositionPatient",
+    "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns",
+)  # fmt: skip
+_TAGS: Final = {keyword: Tag(keyword) for keyword in (*_IDENTITY, *ATTRIBUTES)}
 AIR_HU: Final = -1024.0
 _LONGEST_ATTRIBUTE: Final = 256
 # What lossless recompression may change: padding, and what DCMTK adds about its own work.
@@ -177,7 +183,7 @@ def _encodings(dataset: Dataset) -> list[str]:
 
 
 def _text(dataset: Dataset, keyword: str) -> str:
-    value: Any = _quietly(lambda: dataset.get(keyword))
+    value: Any = _value(dataset, keyword)
     if value is None:
         return ""
     parts = value if isinstance(value, (MultiValue, list, tuple)) else [value]
@@ -187,19 +193,30 @@ def _text(dataset: Dataset, keyword: str) -> str:
 
 
 def _numbers(dataset: Dataset, keyword: str, count: int) -> Any:
-    values: Any = _quietly(lambda: tuple(float(value) for value in dataset.get(keyword) or ()))
+    values: Any = _quietly(lambda: tuple(float(value) for value in _value(dataset, keyword) or ()))
     if not values or len(values) != count or not all(math.isfinite(value) for value in values):
         return None
     return values
 
 
 def _number(dataset: Dataset, keyword: str) -> float | None:
-    value: float | None = _quietly(lambda: float(dataset.get(keyword)))
+    value: float | None = _quietly(lambda: float(_value(dataset, keyword)))
     return value if value is not None and math.isfinite(value) else None
 
 
 def _integer(dataset: Dataset, keyword: str) -> int:
-    return _quietly(lambda: int(dataset.get(keyword) or 0)) or 0
+    return _quietly(lambda: int(_value(dataset, keyword) or 0)) or 0
+
+
+def _value(dataset: Dataset, keyword: str) -> Any:
+    """The value of an element, or None when it is absent or cannot be read.
+
+    By tag: pydicom's access by keyword costs a search of the dictionary for each of the many that are absent.
+    """
+    tag = _TAGS[keyword]
+    if tag not in dataset:
+        return None
+    return _quietly(lambda: dataset[tag].value)
 
 
 def _quietly(read: Callable[[], Any]) -> Any:

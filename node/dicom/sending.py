@@ -18,7 +18,7 @@ from pydicom.filereader import read_file_meta_info
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 
-from node.dicom.contexts import EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, proposed_contexts
+from node.dicom.contexts import EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, VERIFICATION, proposed_contexts
 from node.dicom.peer import DEFAULT_TIMEOUT_S, Peer, association_with, close, open_association
 from node.domain.lifecycle import DeliveryState
 from node.errors import Retryable
@@ -26,7 +26,6 @@ from node.errors import Retryable
 # pynetdicom's switch for sending a file as it is; with it off, every file is parsed and written anew.
 pynetdicom._config.STORE_SEND_CHUNKED_DATASET = True  # noqa: SLF001  (the documented place of the switch)
 
-VERIFICATION: Final = "1.2.840.10008.1.1"
 _SUCCESS: Final = 0x0000
 
 STORED, LATER, FAILED = DeliveryState.STORED, DeliveryState.PENDING, DeliveryState.FAILED

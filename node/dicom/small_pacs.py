@@ -19,11 +19,11 @@ from pynetdicom.dsutils import create_file_meta
 from pynetdicom.events import Event
 from pynetdicom.presentation import StoragePresentationContexts
 
-from node.dicom.contexts import ACCEPTED_TRANSFER_SYNTAXES, LABEL_MAP_SEGMENTATION_STORAGE
+from node.dicom.contexts import ACCEPTED_TRANSFER_SYNTAXES, LABEL_MAP_SEGMENTATION_STORAGE, VERIFICATION
 from node.dicom.files import write_dicom_file
 from node.dicom.peer import Peer
 from node.dicom.query import STUDY_ROOT_FIND, STUDY_ROOT_GET
-from node.dicom.sending import VERIFICATION, send_files
+from node.dicom.sending import send_files
 from node.domain.identifiers import MANUFACTURER, AeTitle, InstanceUID
 
 if TYPE_CHECKING:

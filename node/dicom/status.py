@@ -23,7 +23,6 @@ VERDICT_STATUS: Final = MappingProxyType(
 
 REFUSAL_STATUS: Final = MappingProxyType(
     {
-        ReasonCode.PEER_NOT_ALLOWED: 0x0124,  # Refused: Not Authorized (PS3.7 section C.5.17)
         ReasonCode.NOT_PARSEABLE: 0xC000,  # Error: Cannot understand
         ReasonCode.UID_INVALID: 0xC000,
         ReasonCode.PIXEL_DATA_LENGTH: 0xC000,

@@ -9,6 +9,7 @@ import itertools
 import selectors
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -38,12 +39,14 @@ from node.dicom.status import PROCESSING_FAILURE, REFUSAL_STATUS, SUCCESS
 from node.domain.identifiers import AeTitle, InstanceUID, Uid
 from node.domain.reasons import ReasonCode
 
-ASSOCIATION_REJECTED: Final = "association rejected"
-ASSOCIATION_ABORTED: Final = "association aborted"
-CONNECTIONS_REFUSED: Final = "connections refused"
-
-BACKLOG: Final = 128
+BACKLOG: Final = 1024
+"""Connections that the system keeps until we accept them: with 128, a flood made others wait for TCP's own repeats."""
+_SWITCH_S: Final = 0.0005
+"""How long a computing thread keeps the interpreter from those that only pass bytes on. With Python's 5 ms, ten busy
+peers made a new one wait for seconds; with this, a tenth of one."""
 _LIMIT_EXCEEDED: Final = rejection_pdu(Rejection.LOCAL_LIMIT_EXCEEDED)
+_FLOOD_S: Final = 0.05
+"""Refusals that follow each other sooner are a flood, in which a word of explanation costs too much."""
 _OUT_OF_DESCRIPTORS_PAUSE_S: Final = 0.1
 _REFUSALS_LOGGED_EVERY_S: Final = 10.0
 _JOIN_S: Final = 1.0
@@ -195,6 +198,7 @@ class UpperLayerServer:
         self._per_host: dict[str, int] = {}
         self._changed = threading.Condition()
         self._refused = 0
+        self._refused_at = float("-inf")
         self._refusals_logged_at = float("-inf")
         self._listening: socket.socket | None = None
         self._accepting: threading.Thread | None = None
@@ -220,10 +224,15 @@ class UpperLayerServer:
             return len(self._connections)
 
     def start(self, host: str, port: int) -> None:
-        """Bind and serve; returns at once. OSError when the address cannot be bound."""
+        """Bind and serve; returns at once. OSError when the address cannot be bound.
+
+        The whole process changes threads more often from here on.
+        """
+        sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_S))
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
         self._listening.settimeout(0)
+        self._listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by what is accepted
         self._accepting = threading.Thread(target=self._accept_all, args=(self._listening,), name="accept", daemon=True)
         self._accepting.start()
 
@@ -288,7 +297,6 @@ class UpperLayerServer:
             return False
         host = address[0]
         if self._has_place(host):
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._serve(_Connection(self, connected, host))
         else:
             self._refuse(connected, host)
@@ -310,17 +318,19 @@ class UpperLayerServer:
             connection.close()
 
     def _refuse(self, connected: socket.socket, host: str) -> None:
-        """Reject at once, without waiting for the request or for anything else."""
+        """Reject at once, without waiting for the request or for anything else; in a flood, just close."""
+        now = time.monotonic()
+        is_flood = now - self._refused_at < _FLOOD_S
+        self._refused_at = now
+        self._refused += 1
         with connected, suppress(OSError):
-            connected.settimeout(0)
-            if self.tls is None:
+            if self.tls is None and not is_flood:
+                connected.settimeout(0)
                 connected.send(_LIMIT_EXCEEDED)
                 connected.shutdown(socket.SHUT_WR)
                 connected.recv(self.limits.request_pdu)
-        self._refused += 1
-        now = time.monotonic()
         if now - self._refusals_logged_at >= _REFUSALS_LOGGED_EVERY_S:
-            log.get().warning(CONNECTIONS_REFUSED, address=host, count=self._refused)
+            log.get().warning(log.CONNECTIONS_REFUSED, address=host, count=self._refused)
             self._refused, self._refusals_logged_at = 0, now
 
 
@@ -390,7 +400,7 @@ class _Connection:
             else rejection_of(request, server.acceptor, self.address, server.user.admit)
         )
         if rejection:
-            log.get().warning(ASSOCIATION_REJECTED, address=self.address, reason=rejection.name)
+            log.get().warning(log.ASSOCIATION_REJECTED, address=self.address, reason=rejection.name)
             self._last(rejection_pdu(rejection))
             return None
         answer, contexts = accept(request, server.acceptor, limits.data_pdu)
@@ -507,7 +517,7 @@ class _Connection:
             self._ended(End.LOST)
 
     def _abort(self, abort: Abort, why: str) -> None:
-        log.get().warning(ASSOCIATION_ABORTED, address=self.address, reason=abort.name, detail=why)
+        log.get().warning(log.ASSOCIATION_ABORTED, address=self.address, reason=abort.name, detail=why)
         self._ended(End.ABORTED)
         self._last(abort_pdu(abort))
 
@@ -518,7 +528,7 @@ class _Connection:
         try:
             self._server.user.on_ended(association, end)
         except Exception as exc:  # noqa: BLE001 — the connection must be closed whatever its user makes of it
-            log.get().error(ASSOCIATION_ABORTED, address=self.address, error=type(exc).__name__)
+            log.get().error(log.ASSOCIATION_FAILED, address=self.address, error=type(exc).__name__)
 
 
 def _echo(_: _Connection, __: Message) -> Answer:

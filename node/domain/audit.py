@@ -12,6 +12,7 @@ class AuditAction(StrEnum):
 
     NODE_STARTED = "node:service:start"
     NODE_STOPPED = "node:service:stop"
+    ASSOCIATION_REFUSED = "peer:association:refuse"
     INSTANCE_RECEIVED = "peer:instance:receive"
     INSTANCE_REFUSED = "peer:instance:refuse"
     INSTANCE_CONFLICT = "peer:instance:conflict"

@@ -1,5 +1,6 @@
 """The guarded upper layer, over real connections on the loopback interface."""
 
+import socket
 import struct
 import threading
 import time
@@ -274,6 +275,14 @@ def test_the_longest_pdu_agreed_is_taken() -> None:
     assert user.stored[0].data_set == data
 
 
+def test_a_request_in_crumbs_is_cut() -> None:
+    """Thousands of values with next to nothing in them are not put together."""
+    crumbs = data_tf(*[value(CT, b"12", command=False, last=False)] * 200)
+    with serving() as server, RawPeer(server.port) as peer:
+        peer.associate().send(data_tf(value(CT, store_rq())) + crumbs * 6)
+        assert peer.abort_reason() == (2, 6)
+
+
 def test_an_endless_command_is_cut() -> None:
     """A command set longer than any command is not collected."""
     limits = Limits(command_set=1024)
@@ -345,7 +354,7 @@ def test_a_trickle_is_cut() -> None:
 
 def test_a_request_of_small_pdus_must_keep_a_pace() -> None:
     """Whole PDUs that come in time but make no progress do not keep a request alive."""
-    limits = replace(IMPATIENT, request_s=SOON_S, slowest=10**6)
+    limits = replace(IMPATIENT, request_s=SOON_S, slowest=10**6)  # far fewer PDUs than would be crumbs
     with serving(limits=limits) as server, RawPeer(server.port) as peer:
         peer.associate().send(data_tf(value(CT, store_rq())))
         tiny = data_tf(value(CT, b"12", command=False, last=False))
@@ -461,7 +470,7 @@ def test_a_data_set_may_come_in_any_pieces(step: int) -> None:
     """However a data set is split into values and PDUs, it is the same."""
     user = Recorder()
     uid, data = _data_set()
-    pieces = data[:6000]
+    pieces = data[: 1000 * step]
     with serving(user) as server, RawPeer(server.port) as peer:
         peer.associate().send(store(pieces, step=step, uid=uid))
         assert peer.status() == 0
@@ -718,6 +727,14 @@ def test_stopping_aborts_what_has_not_finished() -> None:
         assert silent.answer() is None
         assert [end for _, end in user.ended] == [End.ABORTED]
     assert _threads() <= threads
+
+
+def test_answers_leave_at_once() -> None:
+    """No answer waits for the peer's acknowledgement of the last one (Nagle's algorithm is off)."""
+    with serving() as server, RawPeer(server.port) as peer:
+        peer.associate()
+        (connection,) = server._connections
+        assert connection._wire._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_active_count_counts_associations() -> None:
