@@ -152,7 +152,8 @@ class Listener:
     def _answer(self, instance: Instance, verdict: IntakeVerdict, peer: Association) -> Answer:
         if verdict is IntakeVerdict.STORED:
             self._watch.arrived(instance, peer.id)
-            log.get().info(log.INSTANCE_STORED, instance_uid=instance.uid, calling_ae=peer.calling_ae)
+            # One line an image would be noise, and time: the audit trail has it.
+            log.get().debug(log.INSTANCE_STORED, instance_uid=instance.uid, calling_ae=peer.calling_ae)
         if verdict is IntakeVerdict.CONFLICT:
             log.get().error(log.INSTANCE_CONFLICT, instance_uid=instance.uid, calling_ae=peer.calling_ae)
             return VERDICT_STATUS[verdict], ReasonCode.CONTENT_CONFLICT.name

@@ -9,6 +9,8 @@ from typing import Any, Final
 import numpy as np
 from pydicom import DataElement, Dataset, dcmread
 from pydicom.charset import convert_encodings
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
@@ -36,6 +38,11 @@ _IDENTITY: Final = (
     "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns",
 )  # fmt: skip
 _TAGS: Final = {keyword: Tag(keyword) for keyword in (*_IDENTITY, *ATTRIBUTES)}
+_VRS: Final = {tag: dictionary_VR(tag) for tag in _TAGS.values()}
+# Character strings of at most one line (PS3.5 table 6.2-1), the same in every repertoire while they are ASCII without
+# the escape sequences of ISO 2022 (PS3.5 section 6.1.2.5).
+_TEXT_VRS: Final = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UI"})
+_ESCAPE: Final = b"\x1b"
 AIR_HU: Final = -1024.0
 _LONGEST_ATTRIBUTE: Final = 256
 # What lossless recompression may change: padding, and what DCMTK adds about its own work.
@@ -193,7 +200,9 @@ def _text(dataset: Dataset, keyword: str) -> str:
 
 
 def _numbers(dataset: Dataset, keyword: str, count: int) -> Any:
-    values: Any = _quietly(lambda: tuple(float(value) for value in _value(dataset, keyword) or ()))
+    found: Any = _value(dataset, keyword)
+    parts = [found] if isinstance(found, str) else found or ()
+    values: Any = _quietly(lambda: tuple(float(value) for value in parts))
     if not values or len(values) != count or not all(math.isfinite(value) for value in values):
         return None
     return values
@@ -216,7 +225,23 @@ def _value(dataset: Dataset, keyword: str) -> Any:
     tag = _TAGS[keyword]
     if tag not in dataset:
         return None
+    raw = dataset.get_item(tag)
+    if isinstance(raw, RawDataElement) and (plain := _plain(raw)) is not None:
+        return plain
     return _quietly(lambda: dataset[tag].value)
+
+
+def _plain(raw: RawDataElement) -> str | list[str] | None:
+    """The text of an element that needs no decoding, one or several values; None when pydicom must look at it.
+
+    Conversion by VR costs more than everything else at the door, and here only the words are wanted.
+    """
+    vr, value = raw.VR or _VRS.get(raw.tag), raw.value
+    if vr != _VRS.get(raw.tag) or vr not in _TEXT_VRS or not value or not value.isascii() or _ESCAPE in value:
+        return None
+    text = value.decode("ascii")
+    parts = [part.strip(" \0") for part in text.split("\\")]
+    return parts if len(parts) > 1 else parts[0]
 
 
 def _quietly(read: Callable[[], Any]) -> Any:

@@ -26,7 +26,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from node.dicom.reading import AIR_HU, instance_from, read_header, read_hounsfield, same_content
+from node.dicom.reading import AIR_HU, instance_from, parse, read_header, read_hounsfield, same_content
 from node.domain.imaging import PatientIdentity
 from node.domain.reasons import ReasonCode
 from node.domain.stacking import Stack, stack
@@ -405,3 +405,25 @@ def test_a_series_of_the_factory_is_a_volume(tmp_path: Path) -> None:
     assert isinstance(made, Stack)
     expected = [np.frombuffer(one.PixelData, "<u2").reshape(16, 20).astype(np.float32) - 1024 for one in slices]
     np.testing.assert_array_equal(assemble(made).hu, expected)
+
+
+def test_one_value_where_two_are_due_is_absent() -> None:
+    """A pixel spacing of one number is none, whatever its digits are."""
+    made = instance_from(parse(file_of(ct_slice(PixelSpacing="12"))), ExplicitVRLittleEndian)
+    assert made.pixel_spacing_mm is None
+
+
+def test_a_name_in_an_escaped_repertoire_is_decoded() -> None:
+    """Bytes below 128 are not ASCII after an escape sequence of ISO 2022 (PS3.5 section H.3.1)."""
+    image = ct_slice()
+    image.SpecificCharacterSet = ["", "ISO 2022 IR 87"]
+    image.PatientName = "Yamada^Tarou=山田^太郎"
+    made = instance_from(parse(file_of(image)), ExplicitVRLittleEndian)
+    assert made.patient.name == "Yamada^Tarou=山田^太郎"
+
+
+def test_padding_and_empty_components_are_what_they_are() -> None:
+    """Trailing spaces and NULs pad a value; a component between two backslashes may be empty."""
+    image = ct_slice(ImageType=["ORIGINAL ", "", "AXIAL"], StationName="CT 1 ")
+    made = instance_from(parse(file_of(image)), ExplicitVRLittleEndian)
+    assert (made.attributes["ImageType"], made.attributes["StationName"]) == ("ORIGINAL\\\\AXIAL", "CT 1")
