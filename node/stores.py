@@ -29,7 +29,8 @@ class Stores:
 
     @classmethod
     def open(cls, settings: Settings, *, intake: bool = False) -> Self:
-        """The stores of ``settings``. ``intake``: hold the disk's watermark, which results may go below.
+        """The stores of ``settings``. ``intake``: hold the disk's watermark, which results may go below, and sweep
+        up what writers that died have left behind.
 
         Raises:
             Fatal: the database needs an upgrade.
@@ -38,6 +39,8 @@ class Stores:
         database.require_current()
         floor = int(settings.dicom.min_free_gb * BYTES_PER_GB) if intake else 0
         blobs = BlobStore(settings.data_dir / "blobs", min_free_bytes=floor)
+        if intake:
+            blobs.sweep()
         return cls(
             SqlInbox(database, blobs, same_content),
             JobStore(database),
