@@ -136,11 +136,12 @@ class Judge:
 
     site: Site
     archive: Archive
+    database: Database
     _remarks: list[str] = field(default_factory=list)
 
     def judge(self, sender: Sender) -> Verdict:
         """The verdict, once the node has come to rest."""
-        with Database(self.site.url).read() as connection:
+        with self.database.read() as connection:
             stored = {row.sop_instance_uid: row.sha256 for row in connection.execute(select(instances))}
             made = {row.sop_instance_uid: row for row in connection.execute(select(results))}
             decided = connection.execute(select(jobs)).all()
@@ -203,8 +204,8 @@ class Judge:
         )
 
 
-def count_jobs(url: str, *states: JobState) -> int:
+def count_jobs(database: Database, *states: JobState) -> int:
     """How many jobs are in these states."""
-    with Database(url).read() as connection:
+    with database.read() as connection:
         wanted = [state.value for state in states]
         return connection.scalar(select(func.count()).select_from(jobs).where(jobs.c.state.in_(wanted))) or 0
