@@ -1,4 +1,4 @@
-"""The judge of a fault test: compares what was acknowledged, what is stored, what was decided and what was delivered."""
+"""The judge of a fault test: compares what was acknowledged, stored, decided and delivered."""
 
 import hashlib
 import struct
@@ -70,7 +70,7 @@ class Archive:
 
 
 class Sender:
-    """A modality that sends small series, and sends again what was not acknowledged, until everything is."""
+    """A modality that sends small series, and sends again what was not acknowledged; safe to use by several threads."""
 
     def __init__(self, site: Site, name: str, *, size: int = 16) -> None:
         """``name`` makes the UIDs; ``size``: rows and columns of an image."""
@@ -80,12 +80,15 @@ class Sender:
         """Other answers."""
         self.series: list[SeriesUID] = []
         self._site, self._name, self._size = site, name, size
+        self._lock = threading.Lock()
 
     def next_series(self) -> list[Path]:
         """The files of a series that nobody has seen."""
-        uid = SeriesUID.derived("fault", self._name, str(len(self.series)))
-        self.series.append(uid)
-        folder = self._site.folder.with_name(f"{self._site.folder.name}.sent") / str(len(self.series))
+        with self._lock:
+            number = len(self.series)
+            uid = SeriesUID.derived("fault", self._name, str(number))
+            self.series.append(uid)
+        folder = self._site.folder.with_name(f"{self._site.folder.name}.sent") / str(number)
         return write(ct_slices(SLICES, series=uid, rows=self._size, columns=self._size), folder)
 
     def send(self, paths: list[Path]) -> list[Path]:
@@ -96,8 +99,8 @@ class Sender:
                 self.acknowledged[one.instance_uid] = data_set_digest(one.path.read_bytes())
             else:
                 left.append(one.path)
-                if one.status is not None:
-                    self.refusals[one.status] += 1
+                with self._lock:
+                    self.refusals.update([one.status] if one.status is not None else [])
         return left
 
     def send_until_acknowledged(self, paths: list[Path]) -> None:
@@ -192,7 +195,9 @@ class Judge:
             return set(contents) == ({data_set_digest(committed)} if committed else set())
 
         received = self.archive.received.items()
-        return self._count("differing", [uid for uid, contents in received if uid in made and not is_same(uid, contents)])
+        return self._count(
+            "differing", [uid for uid, contents in received if uid in made and not is_same(uid, contents)]
+        )
 
     def _unfinished(self, sender: Sender, decided: Any, made: dict[str, Any]) -> int:
         done = {job.series_uid for job in decided if job.state == JobState.DONE.value}

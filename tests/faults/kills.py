@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Final
 from sqlalchemy import create_engine, text
 
 from node.domain.lifecycle import JobState
+from node.errors import Retryable
 from node.failpoints import Failpoint
 from node.store.session import Database
 from tests.faults.judge import Archive, Judge, Sender, Verdict, count_jobs
@@ -30,6 +31,8 @@ ENGINES: Final = ("sqlite", "postgresql")
 POINTS: Final = (*(point.value for point in Failpoint), RANDOM)
 IN_FLIGHT: Final = 4
 """Series that were sent and have no result yet, at most."""
+SENDERS: Final = 2
+"""Associations at once: what arrives together is committed together."""
 HIT_WITHIN_S: Final = 30.0
 REST_WITHIN_S: Final = 60.0
 _LONGEST_LIFE_S: Final = 0.4
@@ -87,7 +90,7 @@ class Node:
 
 
 class Torment:
-    """A node under kills, with a sender that never gives up."""
+    """A node under kills, with senders that never give up."""
 
     def __init__(self, site: Site, archive: Archive, name: str) -> None:
         """``name`` makes the UIDs of what is sent."""
@@ -102,17 +105,19 @@ class Torment:
     @contextmanager
     def sending(self) -> Iterator[None]:
         """Send series for as long as the block takes, and then until everything is acknowledged."""
-        thread = threading.Thread(target=self._send, name="sender", daemon=True)
-        thread.start()
+        threads = [threading.Thread(target=self._send, name="sender", daemon=True) for _ in range(SENDERS)]
+        for thread in threads:
+            thread.start()
         try:
             yield
         finally:
             self._is_over.set()
         self.node.start_all()
-        thread.join(REST_WITHIN_S)
+        for thread in threads:
+            thread.join(REST_WITHIN_S)
         if self._error:
             raise self._error
-        assert not thread.is_alive(), "the sender was never done"
+        assert not any(thread.is_alive() for thread in threads), "a sender was never done"
 
     def kill(self, point: str, hits: int) -> int:
         """Have the process that passes ``point`` die there; how often it did."""
@@ -127,10 +132,14 @@ class Torment:
                 wait_for(lambda: not count_jobs(self._database, JobState.RUNNING), REST_WITHIN_S)
         return done
 
+    def is_idle(self) -> bool:
+        """Whether nothing is left to do of what is known."""
+        return not count_jobs(self._database, *_OPEN)
+
     def rest(self) -> Verdict:
         """Wait until nothing is left to do, start the listener once more, and judge."""
         self.node.start_all()
-        wait_for(lambda: not count_jobs(self._database, *_OPEN), REST_WITHIN_S)
+        wait_for(self.is_idle, REST_WITHIN_S)
         self.node.start(Role.LISTENER)
         verdict = Judge(self.site, self._archive, self._database).judge(self.sender)
         self._database.close()
@@ -150,8 +159,9 @@ class Torment:
     def _send(self) -> None:
         try:
             while not self._is_over.is_set():
-                if count_jobs(self._database, *_OPEN) < IN_FLIGHT:
-                    self.sender.send_until_acknowledged(self.sender.next_series())
+                with suppress(Retryable):
+                    if count_jobs(self._database, *_OPEN) < IN_FLIGHT:
+                        self.sender.send_until_acknowledged(self.sender.next_series())
                 pause()
         except Exception as exc:  # noqa: BLE001 — raised again in the thread that waits
             self._error = exc

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Final
 
 from node import __main__ as command
+from node.destinations.registry import destinations
+from node.dicom.peer import Peer
 from node.domain.coding import Anatomy
 from node.domain.identifiers import AeTitle, InstanceUID, SeriesUID
 from node.domain.reporting import ObjectKind, Report, ReportObject
-from node.dicom.peer import Peer
-from node.destinations.registry import destinations
 from node.failpoints import VARIABLE
 from node.settings import Settings
 from node.store import jobs, outbox, session
@@ -53,6 +53,15 @@ class Role(StrEnum):
     DELIVERER = "deliverer"
 
 
+def free_port() -> int:
+    """A port that nobody listens on, outside the range that the system gives to clients: it is free again later."""
+    while True:
+        port = random.randrange(15_000, 30_000)  # noqa: S311 — a port, not a secret
+        with socket.socket() as probe:
+            if probe.connect_ex((HOST, port)) != 0:
+                return port
+
+
 @dataclass(frozen=True)
 class Site:
     """Where a node keeps what it has, and whom it knows."""
@@ -62,7 +71,7 @@ class Site:
     archive: Peer
     busy_timeout_s: float = 5.0
     """How long a process waits for a locked SQLite database."""
-    port: int = field(default_factory=lambda: free_port())
+    port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
         """Make the database."""
@@ -101,15 +110,6 @@ class Site:
         assert read_end.poll(READY_WITHIN_S), f"the {role} did not become ready, see {log}"
         read_end.close()
         return process
-
-
-def free_port() -> int:
-    """A port that nobody listens on, outside the range that the system gives to clients: it is free again later."""
-    while True:
-        port = random.randrange(15_000, 30_000)  # noqa: S311 — a port, not a secret
-        with socket.socket() as probe:
-            if probe.connect_ex((HOST, port)) != 0:
-                return port
 
 
 def end(process: BaseProcess, *, gently: bool = False) -> None:
