@@ -29,8 +29,9 @@ class Stores:
 
     @classmethod
     def open(cls, settings: Settings, *, intake: bool = False) -> Self:
-        """The stores of ``settings``. ``intake``: hold the disk's watermark, which results may go below, and sweep
-        up what writers that died have left behind.
+        """The stores of ``settings``.
+
+        ``intake``: hold the disk's watermark, which results may go below, and sweep up what dead writers have left.
 
         Raises:
             Fatal: the database needs an upgrade.

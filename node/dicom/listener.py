@@ -117,15 +117,7 @@ class Listener:
         """Take an object; every status comes from the table in ``status``."""
         peer = request.association
         try:
-            hit(Failpoint.LISTENER_RECEIVED)
-            instance = validate(
-                request.content, sop_class_uid=request.sop_class_uid, sop_instance_uid=request.sop_instance_uid
-            )
-            hit(Failpoint.LISTENER_VALIDATED)
-            received = ReceivedInstance(instance, request.content, peer.calling_ae, peer.address)
-            answer = self._answer(instance, self._inbox.accept(received), peer)
-            hit(Failpoint.LISTENER_BEFORE_REPLY)
-            return answer
+            return self._take(request)
         except RefusedAtDoor as exc:
             return self._refuse(exc.reason, peer)
         except Retryable as exc:
@@ -153,6 +145,18 @@ class Listener:
             implementation_class_uid=IMPLEMENTATION_CLASS_UID,
             implementation_version_name=IMPLEMENTATION_VERSION_NAME,
         )
+
+    def _take(self, request: StoreRequest) -> Answer:
+        peer = request.association
+        hit(Failpoint.LISTENER_RECEIVED)
+        instance = validate(
+            request.content, sop_class_uid=request.sop_class_uid, sop_instance_uid=request.sop_instance_uid
+        )
+        hit(Failpoint.LISTENER_VALIDATED)
+        received = ReceivedInstance(instance, request.content, peer.calling_ae, peer.address)
+        answer = self._answer(instance, self._inbox.accept(received), peer)
+        hit(Failpoint.LISTENER_BEFORE_REPLY)
+        return answer
 
     def _answer(self, instance: Instance, verdict: IntakeVerdict, peer: Association) -> Answer:
         if verdict in (IntakeVerdict.STORED, IntakeVerdict.DUPLICATE):
