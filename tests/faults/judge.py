@@ -33,6 +33,8 @@ _CT: Final = "1.2.840.10008.5.1.4.1.1.2"
 
 def data_set_digest(file: bytes) -> str:
     """SHA-256 of the data set of a DICOM file: what its sender sent, whatever meta information precedes it."""
+    if len(file) < _META_BEGINS:
+        return "no data set"
     (length,) = struct.unpack_from("<I", file, _META_BEGINS - 4)
     return hashlib.sha256(file[_META_BEGINS + length :]).hexdigest()
 

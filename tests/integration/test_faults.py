@@ -1,14 +1,24 @@
 """A sample of the faults: a node that is killed, starved of disk or cut off from its database keeps its promises."""
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from node.domain.identifiers import SeriesUID
+from node.domain.lifecycle import DeliveryState
+from node.domain.reporting import DeliveryOutcome
+from node.settings import read_settings
+from node.store.session import Database
+from tests.factories import ct_slices, received
 from tests.faults import durability
 from tests.faults.disk import failing_results, failing_writes, locked_database
+from tests.faults.judge import SLICES, Archive, Judge, Sender, data_set_digest
 from tests.faults.kills import databases, torment
+from tests.faults.processes import Site, workshop
 from tests.servers import require
+from workers.analysis import Analysis
 
 
 @pytest.mark.parametrize(
@@ -25,6 +35,45 @@ def test_a_node_that_is_killed_loses_nothing_and_does_nothing_twice(
     assert row.verdict.acknowledged
     assert row.verdict.remarks == ()
     assert row.verdict.is_clean
+
+
+def test_the_judge_notices_every_broken_promise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A judge who finds nothing must be one who would have found something."""
+    with Archive() as archive:
+        site = Site(tmp_path / "site", f"sqlite:///{tmp_path / 'site' / 'celadon.db'}", archive.peer)
+        sender, database = Sender(site, "judged"), Database(site.url)
+        for name, value in site.environment.items():
+            monkeypatch.setenv(name, value)
+        shop = workshop(read_settings())
+        sender.next_series()
+        uid = sender.series[0]
+        for one in ct_slices(SLICES, series=uid):
+            came = received(one)
+            shop.stores.inbox.accept(came)
+            sender.acknowledged[one.SOPInstanceUID] = data_set_digest(came.content)
+        blobs = [one.path for one in shop.stores.inbox.series(SeriesUID(uid)).instances]
+        assert shop.stores.jobs.complete(uid, "test", SLICES)
+        claim = shop.stores.jobs.claim("worker")
+        assert claim
+        Analysis(shop, "worker").run(claim)
+        made = shop.stores.results.of(claim.job_id)
+        for result in made:
+            archive.received[result.uid] = Counter([data_set_digest(result.path.read_bytes())])
+        deliveries = shop.stores.outbox.lease("deliverer")
+        outcomes = [DeliveryOutcome(one.object_uid, DeliveryState.STORED, "") for one in deliveries]
+        assert shop.stores.outbox.record("deliverer", deliveries, outcomes)
+        assert Judge(site, archive, database).judge(sender).is_clean
+
+        sender.acknowledged["2.25.1"] = "never stored"
+        blobs[0].unlink()
+        blobs[1].write_bytes(blobs[1].read_bytes()[:-1])
+        archive.received["2.25.2"] = Counter(["nobody knows of this"])
+        archive.received[made[0].uid].update(["other bytes"])
+        del archive.received[made[1].uid]
+        verdict = Judge(site, archive, database).judge(sender)
+        assert (verdict.lost, verdict.corrupt, verdict.extra) == (3, 2, 1)
+        assert (verdict.differing, verdict.unfinished) == (1, 1)
+        database.close()
 
 
 def test_a_success_leaves_after_everything_it_promises_is_synced(tmp_path: Path) -> None:
