@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test bench servers lint format clean
+.PHONY: help setup demo test faults bench servers lint format clean
 
 help:            ## what there is
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | expand -t 12
@@ -27,6 +27,13 @@ servers:         ## as root on Debian: the servers and tools that the tests use
 
 test: setup servers  ## everything (one worker a core)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+faults: setup servers  ## the matrices of faults, each with its table: kills, disks, hostile peers (half an hour)
+	$(BIN)/python -m tests.faults durability
+	$(BIN)/python -m tests.faults disk
+	$(BIN)/python -m tests.faults kills --engine sqlite
+	$(BIN)/python -m tests.faults kills --engine postgresql
+	$(BIN)/python -m tests.faults.hostile_peers --peers 1000
 
 bench: setup servers  ## the benchmarks: tables with ratios from one run
 	$(BIN)/python -m tests.bench

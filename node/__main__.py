@@ -49,7 +49,7 @@ def work(config: Config = None) -> None:
 @app.command()
 def listen(config: Config = None, ready_fd: ReadyFd = None, parent: Parent = None) -> None:
     """Run the DICOM listener alone."""
-    from node import log
+    from node import failpoints, log
     from node.dicom.completion import CompletionWatch
     from node.dicom.listener import Listener
     from node.settings import read_settings
@@ -57,6 +57,8 @@ def listen(config: Config = None, ready_fd: ReadyFd = None, parent: Parent = Non
     from node.stores import Stores
 
     log.configure("listener")
+    if armed := failpoints.arm(os.environ):
+        log.get().warning(log.FAILPOINT_ARMED, detail=armed)
     settings = read_settings(config)
     stores = Stores.open(settings, intake=True)
     stop = StopRequest()

@@ -23,6 +23,7 @@ ALLOWED_FIELDS: Final = frozenset(
 # node
 NODE_READY = "node ready"
 NODE_STOPPING = "node stopping"
+FAILPOINT_ARMED = "failpoint armed: this process will fail on purpose"
 CHILD_STARTED = "process started"
 CHILD_DIED = "process died"
 CHILD_KILLED = "process killed after the grace period"

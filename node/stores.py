@@ -29,7 +29,9 @@ class Stores:
 
     @classmethod
     def open(cls, settings: Settings, *, intake: bool = False) -> Self:
-        """The stores of ``settings``. ``intake``: hold the disk's watermark, which results may go below.
+        """The stores of ``settings``.
+
+        ``intake``: hold the disk's watermark, which results may go below, and sweep up what dead writers have left.
 
         Raises:
             Fatal: the database needs an upgrade.
@@ -38,6 +40,8 @@ class Stores:
         database.require_current()
         floor = int(settings.dicom.min_free_gb * BYTES_PER_GB) if intake else 0
         blobs = BlobStore(settings.data_dir / "blobs", min_free_bytes=floor)
+        if intake:
+            blobs.sweep()
         return cls(
             SqlInbox(database, blobs, same_content),
             JobStore(database),

@@ -41,31 +41,59 @@ def postgresql_folder() -> Path | None:
     return next((folder for folder in folders if (folder / "postgres").exists() and (folder / "initdb").exists()), None)
 
 
+class PrivatePostgresql:
+    """A PostgreSQL of our own on a Unix socket, in a folder that is given."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        """Make the cluster and start it."""
+        self._programs, self._folder, user = programs, folder, _unprivileged_user()
+        if user is not None:
+            shutil.chown(folder, user)
+        self._quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "user": user, "cwd": folder}
+        initdb = ["-U", "celadon", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+        subprocess.run([programs / "initdb", "-D", self._data, *initdb], check=True, **self._quiet)
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """The SQLAlchemy URL with ``{}`` where the database's name goes."""
+        return f"postgresql+psycopg://celadon@/{{}}?host={self._folder}"
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
+
+    def start(self) -> None:
+        """Start it; returns once it takes connections."""
+        options = ["listen_addresses=", f"unix_socket_directories={self._folder}", "fsync=off", "max_connections=60"]
+        flags = [word for option in options for word in ("-c", option)]
+        self._process = subprocess.Popen([self._programs / "postgres", "-D", self._data, *flags], **self._quiet)
+        _wait_for(self._folder / ".s.PGSQL.5432", self._process)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop it: SIGINT ends the connections, SIGQUIT also leaves recovery to the next start."""
+        self._process.send_signal(how)
+        self._process.wait(START_WITHIN_S)
+
+
 @contextmanager
-def private_postgresql() -> Iterator[str]:
-    """A PostgreSQL of our own on a Unix socket; gives the SQLAlchemy URL with ``{}`` where the database's name goes."""
+def running_postgresql() -> Iterator[PrivatePostgresql]:
+    """A PostgreSQL of our own that can be stopped and started."""
     programs = require("PostgreSQL", postgresql_folder())
     # Not pytest's folder: another user must be able to enter it, and a socket's path must be short.
     with tempfile.TemporaryDirectory(prefix="celadon-pg-") as name:
-        folder, user = Path(name), _unprivileged_user()
-        if user is not None:
-            shutil.chown(folder, user)
-        data = folder / "data"
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "user": user, "cwd": folder}
-        subprocess.run(
-            [programs / "initdb", "-D", data, "-U", "celadon", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
-            check=True,
-            **quiet,
-        )
-        options = ["listen_addresses=", f"unix_socket_directories={folder}", "fsync=off", "max_connections=60"]
-        flags = [word for option in options for word in ("-c", option)]
-        process = subprocess.Popen([programs / "postgres", "-D", data, *flags], **quiet)
+        server = PrivatePostgresql(programs, Path(name))
         try:
-            _wait_for(folder / ".s.PGSQL.5432", process)
-            yield f"postgresql+psycopg://celadon@/{{}}?host={folder}"
+            yield server
         finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(START_WITHIN_S)
+            server.stop()
+
+
+@contextmanager
+def private_postgresql() -> Iterator[str]:
+    """A PostgreSQL of our own; gives the SQLAlchemy URL with ``{}`` where the database's name goes."""
+    with running_postgresql() as server:
+        yield server.url
 
 
 def _unprivileged_user() -> str | None:

@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from node import log
+from node import failpoints, log
 from node.destinations.registry import destinations
 from node.domain.lifecycle import DeliveryState
 from node.errors import CeladonError, UsageError
+from node.failpoints import Failpoint
 from node.settings import read_settings
 from node.stopping import StopRequest
 from node.stores import Stores
@@ -30,6 +31,8 @@ def main() -> int:
     stop = StopRequest()
     stop.install()
     try:
+        if armed := failpoints.arm(os.environ):
+            log.get().warning(log.FAILPOINT_ARMED, detail=armed)
         _ROLES[arguments.role](arguments, stop)
     except UsageError as exc:
         print(f"celadon: {exc}", file=sys.stderr)  # noqa: T201 — wrong usage is said to a person
@@ -66,6 +69,7 @@ def _deliver(arguments: argparse.Namespace, stop: StopRequest) -> None:
         if not deliveries:
             return False
         outcomes = deliver(deliveries, known)
+        failpoints.hit(Failpoint.OUTBOX_SENT)
         outbox.record(deliverer, deliveries, outcomes)
         for delivery, outcome in zip(deliveries, outcomes, strict=True):
             log.get().info(

@@ -19,6 +19,7 @@ from node.domain.imaging import Instance, Series
 from node.domain.reasons import Reason
 from node.domain.stacking import stack
 from node.errors import Retryable
+from node.failpoints import Failpoint, hit
 
 GAP_FACTOR: Final = 4.0
 """Quiet for this many times the largest gap between two instances of the series counts as over."""
@@ -187,12 +188,27 @@ class CompletionWatch:
 
     def _complete(self, uid: SeriesUID, why: str, watched: _Watched) -> None:
         try:
+            hit(Failpoint.COMPLETION_BEFORE)
             done = self._store.complete(uid, why, len(watched.instances))
+            hit(Failpoint.COMPLETION_COMMITTED)
+            if not done:
+                self._recount(uid, watched)
         except Exception as exc:  # noqa: BLE001 — one series that cannot be completed must not hold up the others
             self._postpone(uid, watched, exc)
             return
         if done:
             log.get().info(log.SERIES_COMPLETE, series_uid=uid, detail=why)
+
+    def _recount(self, uid: SeriesUID, watched: _Watched) -> None:
+        """Watch on with what is stored, when that is not what was counted.
+
+        An instance can be stored although nobody was told: the connection to the database was lost in the commit.
+        """
+        stored = {one.uid: one for one in self._instances_of(uid)}
+        if stored.keys() == watched.instances.keys():
+            return  # it was not collecting any more
+        with self._lock:
+            self._watched.setdefault(uid, _Watched(self._now(), stored, is_loaded=True))
 
     def _postpone(self, uid: SeriesUID, watched: _Watched, error: Exception) -> None:
         """Try again after a pause, unless an instance that arrived meanwhile has started a new watch."""

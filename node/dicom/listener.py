@@ -22,6 +22,7 @@ from node.domain.imaging import Instance
 from node.domain.intake import Inbox, IntakeVerdict, ReceivedInstance
 from node.domain.reasons import Reason, ReasonCode
 from node.errors import RefusedAtDoor, Retryable
+from node.failpoints import Failpoint, hit
 from node.settings import DicomSettings
 
 _LONGEST_COMMENT: Final = 64
@@ -116,11 +117,7 @@ class Listener:
         """Take an object; every status comes from the table in ``status``."""
         peer = request.association
         try:
-            instance = validate(
-                request.content, sop_class_uid=request.sop_class_uid, sop_instance_uid=request.sop_instance_uid
-            )
-            received = ReceivedInstance(instance, request.content, peer.calling_ae, peer.address)
-            return self._answer(instance, self._inbox.accept(received), peer)
+            return self._take(request)
         except RefusedAtDoor as exc:
             return self._refuse(exc.reason, peer)
         except Retryable as exc:
@@ -149,9 +146,23 @@ class Listener:
             implementation_version_name=IMPLEMENTATION_VERSION_NAME,
         )
 
+    def _take(self, request: StoreRequest) -> Answer:
+        peer = request.association
+        hit(Failpoint.LISTENER_RECEIVED)
+        instance = validate(
+            request.content, sop_class_uid=request.sop_class_uid, sop_instance_uid=request.sop_instance_uid
+        )
+        hit(Failpoint.LISTENER_VALIDATED)
+        received = ReceivedInstance(instance, request.content, peer.calling_ae, peer.address)
+        answer = self._answer(instance, self._inbox.accept(received), peer)
+        hit(Failpoint.LISTENER_BEFORE_REPLY)
+        return answer
+
     def _answer(self, instance: Instance, verdict: IntakeVerdict, peer: Association) -> Answer:
-        if verdict is IntakeVerdict.STORED:
+        if verdict in (IntakeVerdict.STORED, IntakeVerdict.DUPLICATE):
+            # A duplicate too: the first may have been stored just when the database was lost, and nobody told.
             self._watch.arrived(instance, peer.id)
+        if verdict is IntakeVerdict.STORED:
             # One line an image would be noise, and time: the audit trail has it.
             log.get().debug(log.INSTANCE_STORED, instance_uid=instance.uid, calling_ae=peer.calling_ae)
         if verdict is IntakeVerdict.CONFLICT:

@@ -1,15 +1,18 @@
 """The blob store: files named by the SHA-256 of their content, written so that what exists is whole and durable."""
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from node.domain.reasons import ReasonCode
 from node.errors import RefusedAtDoor
+from node.failpoints import Failpoint, hit
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -60,6 +63,10 @@ class BlobStore:
             raise
         return Blob(digest, len(content), path)
 
+    def sweep(self) -> int:
+        """Take away the part files of processes that died while they wrote; gives how many there were."""
+        return sum(_remove_if_abandoned(part) for part in self._root.glob("*/*.part"))
+
     def free_bytes(self) -> int:
         """Free space on the file system that holds the blobs."""
         return shutil.disk_usage(self._root).free
@@ -81,14 +88,30 @@ def _write(path: Path, content: bytes) -> None:
     try:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
         with os.fdopen(descriptor, "wb") as file:
+            # Says that somebody is at work on it, for as long as the process lives; see ``sweep``.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            hit(Failpoint.BLOB_OPENED)
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
-        part.rename(path)
+            hit(Failpoint.BLOB_WRITTEN)
+            os.fsync(descriptor)
+            hit(Failpoint.BLOB_SYNCED)
+            part.rename(path)
     except OSError:
         part.unlink(missing_ok=True)
         raise
+    hit(Failpoint.BLOB_RENAMED)
     _sync_directory(path.parent)
+    hit(Failpoint.BLOB_DIRECTORY_SYNCED)
+
+
+def _remove_if_abandoned(part: Path) -> bool:
+    with suppress(FileNotFoundError, BlockingIOError), part.open("rb") as file:
+        # Refused while its writer lives: workers write results while the listener starts.
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        part.unlink()
+        return True
+    return False
 
 
 def _sync_directory(directory: Path) -> None:

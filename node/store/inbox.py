@@ -18,6 +18,7 @@ from node.domain.intake import IntakeVerdict, ReceivedInstance
 from node.domain.lifecycle import JobState
 from node.domain.reasons import ReasonCode
 from node.errors import Retryable
+from node.failpoints import Failpoint, hit
 from node.store import audit
 from node.store.blobs import Blob, BlobStore
 from node.store.group_commit import GroupCommit
@@ -55,10 +56,12 @@ class SqlInbox:
     def accept(self, received: ReceivedInstance) -> IntakeVerdict:
         """Blob first, then one transaction: instance, series, job and audit; see ``Inbox``."""
         blob = self._blobs.put(received.content)
+        hit(Failpoint.INBOX_BEFORE_INSERT)
         for _ in range(_ATTEMPTS):
             # Refused when another process stored the same UID, or opened the same series or job, meanwhile.
             with suppress(IntegrityError):
                 verdict = self._commits.run(partial(_insert, received=received, blob=blob))
+                hit(Failpoint.INBOX_COMMITTED)
                 return verdict if verdict is not None else self._judge(received, blob)
         raise Retryable("database: other associations keep getting in this instance's way")
 
@@ -160,6 +163,7 @@ def _insert(connection: Connection, *, received: ReceivedInstance, blob: Blob) -
         connection.execute(insert(annotation_references).values(row))
     audit.append(connection, _event(received, now, AuditAction.INSTANCE_RECEIVED))
     _open_job(connection, received.instance.series_uid, now)
+    hit(Failpoint.INBOX_BEFORE_COMMIT)
     return IntakeVerdict.STORED
 
 

@@ -12,6 +12,7 @@ from node.domain.identifiers import JobId, SeriesUID, StudyUID
 from node.domain.lifecycle import DeliveryState, JobState, Step
 from node.domain.reasons import Reason, ReasonCode
 from node.errors import UsageError
+from node.failpoints import Failpoint, hit
 from node.store import audit
 from node.store.inbox import count_instances, insert_job, latest_job, reopened
 from node.store.session import Database, pairs
@@ -122,6 +123,12 @@ class JobStore:
             # Looking first leaves the write lock alone while there is nothing to do.
             if connection.execute(_claimable(datetime.now(UTC))).first() is None:
                 return None
+        claim = self._claim(worker)
+        if claim is not None:
+            hit(Failpoint.CLAIM_COMMITTED)
+        return claim
+
+    def _claim(self, worker: str) -> Claim | None:
         with self._database.write() as connection:
             # Only now: getting the write lock may have taken as long as a lease.
             now = datetime.now(UTC)

@@ -11,6 +11,7 @@ from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
 from node.domain.identifiers import InstanceUID, JobId
 from node.domain.lifecycle import DeliveryState, JobState
 from node.domain.reporting import Delivery, DeliveryOutcome
+from node.failpoints import Failpoint, hit
 from node.store import audit
 from node.store.blobs import BlobStore
 from node.store.session import Database, pairs
@@ -50,7 +51,8 @@ class Outbox:
                     lease_expires_at=now + LEASE,
                 )
             )
-            return tuple(self._delivery(row) for row in rows)
+        hit(Failpoint.OUTBOX_LEASED)
+        return tuple(self._delivery(row) for row in rows)
 
     def record(self, deliverer: str, deliveries: Sequence[Delivery], outcomes: Sequence[DeliveryOutcome]) -> bool:
         """Write down what the destination answered; the job is done when everything of it is stored.
@@ -73,7 +75,9 @@ class Outbox:
                 )
                 if changed.rowcount and outcome.state is not DeliveryState.PENDING:
                     audit.append(connection, _event(deliverer, delivery, outcome, now))
-            return _finish_job(connection, deliveries[0].job_id, now)
+            is_done = _finish_job(connection, deliveries[0].job_id, now)
+        hit(Failpoint.OUTBOX_RECORDED)
+        return is_done
 
     def counts(self) -> dict[DeliveryState, int]:
         """How many deliveries are in each state."""

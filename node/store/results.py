@@ -12,6 +12,7 @@ from node.domain.identifiers import InstanceUID, JobId, SeriesUID
 from node.domain.lifecycle import DeliveryState, JobState
 from node.domain.reporting import ObjectKind, ReportedNumber, ReportObject
 from node.errors import RefusedAtDoor, Retryable
+from node.failpoints import Failpoint, hit
 from node.store import audit
 from node.store.blobs import BlobStore
 from node.store.jobs import Claim, StepRecord, give_back_if_changed, insert_step, is_ours, supersede
@@ -59,6 +60,7 @@ class ResultStore:
         """
         try:
             blobs = [self._blobs.put(made.content) for made in objects]
+            hit(Failpoint.RESULTS_BLOBS_WRITTEN)
         except (RefusedAtDoor, OSError) as exc:
             cause = exc.reason if isinstance(exc, RefusedAtDoor) else exc.strerror
             raise Retryable(f"the results cannot be written now: {cause}") from exc
@@ -81,6 +83,8 @@ class ResultStore:
             insert_step(connection, claim, step)
             audit.append(connection, event)
             supersede(connection, claim, now)
+            hit(Failpoint.RESULTS_BEFORE_COMMIT)
+        hit(Failpoint.RESULTS_COMMITTED)
         return True
 
     def of(self, job_id: JobId | str) -> tuple[ResultRecord, ...]:

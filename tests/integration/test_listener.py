@@ -390,6 +390,23 @@ def test_what_is_stored_is_a_success_although_it_cannot_be_watched_yet(start: St
     assert node.count("instances") == 1
 
 
+class _LostInTheCommit(SqlInbox):
+    def accept(self, received: ReceivedInstance) -> IntakeVerdict:
+        verdict = super().accept(received)
+        if verdict is IntakeVerdict.STORED:
+            raise Retryable("database: the connection was lost in the commit")
+        return verdict
+
+
+def test_a_series_whose_first_answers_were_lost_is_complete_once_it_is_sent_again(start: StartNode) -> None:
+    """Stored, and said to have failed: the second attempt is a duplicate, and is watched all the same."""
+    node = start(inbox=_LostInTheCommit)
+    series = [ct_slice(index) for index in range(3)]
+    assert [answer.Status for answer in store(node, *series)] == [0x0110] * 3
+    assert [answer.Status for answer in store(node, *series)] == [0x0000] * 3
+    assert wait_until(lambda: node.jobs.counts()[JobState.WAITING] == 1)
+
+
 class _Slow(SqlInbox):
     entered = threading.Event()
 

@@ -330,3 +330,24 @@ def test_the_watch_runs_by_itself() -> None:
         time.sleep(0.01)
     watch.stop()
     assert [count for _, _, count in store.completed] == [1]
+
+
+def test_an_instance_that_nobody_announced_is_found_and_counted(site: Site) -> None:
+    """Stored when the database was lost in the commit: the watch counts anew, and the series is complete with it."""
+    site.send(3)
+    site.watch.ended(ONE)
+    site.watch.check()
+    site.store.instances[SERIES].append(slice_(3))
+    assert site.after(SHORTEST_S + 0.1) == []
+    assert [count for _, _, count in site.after(LONGEST_S)] == [4]
+
+
+def test_a_series_that_is_over_is_not_watched_on(site: Site) -> None:
+    """What arrives again when its job has moved on long ago is asked about once."""
+    asked: list[int] = []
+    site.store.complete = lambda _uid, _why, count: bool(asked.append(count))  # type: ignore[func-returns-value,method-assign]
+    site.send(3)
+    site.watch.ended(ONE)
+    for _ in range(3):
+        site.after(LONGEST_S)
+    assert asked == [3]

@@ -132,3 +132,26 @@ def test_below_the_watermark_nothing_is_taken(tmp_path: Path, monkeypatch: pytes
 def test_free_space_is_that_of_the_file_system(blobs: BlobStore) -> None:
     """There is some, and no more than the disk has."""
     assert blobs.free_bytes() > 0
+
+
+def test_what_a_dead_writer_left_is_swept_up_and_what_a_living_one_writes_is_not(
+    blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part file that nobody holds is removed; a sweep in the middle of a write takes nothing from it."""
+    abandoned = tmp_path / "blobs" / "ab" / "abc.1.part"
+    abandoned.parent.mkdir()
+    abandoned.write_bytes(b"half")
+    swept: list[int] = []
+    sync = os.fsync
+
+    def sweep_meanwhile(descriptor: int) -> None:
+        if not swept:
+            swept.append(blobs.sweep())
+        sync(descriptor)
+
+    blobs.put(b"makes the directories")
+    monkeypatch.setattr(os, "fsync", sweep_meanwhile)
+    blob = blobs.put(b"makes the directories, too")
+    assert blob.path.read_bytes() == b"makes the directories, too"
+    assert swept == [1]
+    assert not abandoned.exists()

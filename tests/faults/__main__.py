@@ -1,0 +1,44 @@
+"""``python -m tests.faults``: the matrices of faults, each with its table; exit code 1 when a promise was broken."""
+
+import argparse
+import sys
+from typing import Final
+
+from tests.faults import disk, durability, kills
+
+_HITS: Final = 20
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    killing = commands.add_parser("kills", help="SIGKILL at every failpoint and at random")
+    killing.add_argument("--engine", choices=kills.ENGINES, required=True)
+    killing.add_argument("--hits", type=int, default=_HITS, help="for each failpoint")
+    killing.add_argument("--only", choices=kills.POINTS, action="append", help="one failpoint (again for more)")
+    failing = commands.add_parser("disk", help="full and failing disks, a locked database, a server that goes away")
+    failing.add_argument(
+        "--busy-timeout", type=float, default=30.0, help="seconds that a locked database is waited for"
+    )
+    failing.add_argument("--restarts", type=int, default=20, help="of PostgreSQL")
+    order = commands.add_parser("durability", help="the order of system calls before each success")
+    order.add_argument("--images", type=int, default=100)
+    asked = parser.parse_args()
+    match asked.command:
+        case "kills":
+            kept = kills.matrix(asked.engine, asked.only or kills.POINTS, asked.hits, _say)
+        case "disk":
+            kept = disk.matrix(_say, busy_timeout_s=asked.busy_timeout, restarts=asked.restarts)
+        case _:
+            kept = durability.matrix(asked.images, _say)
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
