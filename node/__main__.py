@@ -13,6 +13,8 @@ import typer
 from node.errors import CeladonError, UsageError
 
 if TYPE_CHECKING:
+    from node.dicom.completion import CountInArchive
+    from node.settings import Settings
     from node.stores import Stores
 
 app = typer.Typer(
@@ -32,6 +34,8 @@ Parent = Annotated[int | None, typer.Option("--parent", hidden=True)]
 
 NOT_WELL: Final = 1
 WRONG_USAGE: Final = 2
+COUNT_WITHIN_S: Final = 5.0
+"""An archive that takes longer to answer a query is asked again later."""
 
 
 @app.command()
@@ -66,6 +70,7 @@ def listen(config: Config = None, ready_fd: ReadyFd = None, parent: Parent = Non
         lambda uid: stores.inbox.series(uid).instances,
         quiet_min_s=settings.completion.quiet_min_s,
         quiet_max_s=settings.completion.quiet_max_s,
+        count_in_archive=_count_in_archive(settings),
     )
     watch.resume(stores.inbox.collecting())
     listener = Listener(settings.dicom, stores.inbox, watch, stores.audit)
@@ -184,6 +189,19 @@ def _replace_by(module: str, task: str, config: Path | None) -> NoReturn:
     """Become ``python -m module task``: the same process, so that signals and exit codes are its own."""
     common = ["--config", str(config)] if config else []
     os.execv(sys.executable, [sys.executable, "-m", module, task, *common])  # noqa: S606 — our own interpreter
+
+
+def _count_in_archive(settings: "Settings") -> "CountInArchive | None":
+    """How the archive that ``completion.query_peer`` names is asked for its count; None when it names none."""
+    from node.dicom.peer import Peer
+    from node.dicom.query import count_instances
+    from node.domain.identifiers import AeTitle
+
+    if settings.completion.query_peer is None:
+        return None
+    pacs = settings.pacs[settings.completion.query_peer]
+    peer = Peer(AeTitle(pacs.ae_title), pacs.host, pacs.port)
+    return lambda study, series: count_instances(peer, settings.dicom.ae_title, study, series, COUNT_WITHIN_S)
 
 
 def _stores(config: Path | None) -> "Stores":

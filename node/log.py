@@ -38,6 +38,7 @@ ASSOCIATION_FAILED = "association ended in an error"
 CONNECTIONS_REFUSED = "connections refused"
 SERIES_COMPLETE = "series complete"
 COMPLETION_FAILED = "completion check failed"
+ARCHIVE_NOT_ANSWERING = "archive did not say how many instances it holds"
 # work
 WORKER_READY = "worker ready"
 MODEL_LOADED = "model loaded"
