@@ -56,6 +56,7 @@ def listen(config: Config = None, ready_fd: ReadyFd = None, parent: Parent = Non
     from node import log
     from node.dicom.completion import CompletionWatch
     from node.dicom.listener import Listener
+    from node.housekeeping import tidy_in_background
     from node.settings import read_settings
     from node.stopping import StopRequest
     from node.stores import Stores
@@ -75,6 +76,7 @@ def listen(config: Config = None, ready_fd: ReadyFd = None, parent: Parent = Non
     watch.resume(stores.inbox.collecting())
     listener = Listener(settings.dicom, stores.inbox, watch, stores.audit)
     listener.start()
+    tidy_in_background(stores.retention)
     if ready_fd is not None:
         os.write(ready_fd, json.dumps({"port": listener.port}).encode() + b"\n")
         os.close(ready_fd)
@@ -102,6 +104,21 @@ def status(config: Config = None, json_output: Json = False) -> None:
     from node.console import show_status
 
     _exit_with(show_status(_stores(config), as_json=json_output))
+
+
+@app.command()
+def prune(
+    config: Config = None,
+    json_output: Json = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+) -> None:
+    """Remove the bytes of what is done with for longer than retention.days; a running node does so every hour."""
+    from node.console import prune as prune_now
+    from node.settings import read_settings
+    from node.stores import Stores
+
+    settings = read_settings(config)
+    _exit_with(prune_now(Stores.open(settings), settings.retention.days, rehearse=dry_run, as_json=json_output))
 
 
 @app.command()

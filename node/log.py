@@ -23,6 +23,10 @@ ALLOWED_FIELDS: Final = frozenset(
 # node
 NODE_READY = "node ready"
 NODE_STOPPING = "node stopping"
+PRUNED = "old series pruned"
+SWEPT = "blobs swept"
+BLOBS_OF_ANOTHER_DATABASE = "blobs belong to another database: left alone"
+TIDYING_FAILED = "tidying failed"
 CHILD_STARTED = "process started"
 CHILD_DIED = "process died"
 CHILD_KILLED = "process killed after the grace period"
