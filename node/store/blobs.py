@@ -134,8 +134,8 @@ class BlobStore:
     def belongs_to(self, database: str) -> bool:
         """Whether this store is that of a database; one that belongs to none yet is that of the first that asks."""
         owner = self._root / _OWNER
-        with suppress(FileExistsError), owner.open("x", encoding="ascii") as file:
-            file.write(database)
+        if not owner.is_file() or not owner.read_text(encoding="ascii"):
+            owner.write_text(database, encoding="ascii")
         return owner.read_text(encoding="ascii") == database
 
     def _require_room(self, size: int) -> None:

@@ -184,19 +184,18 @@ class Retention:
 def _due(cutoff: datetime) -> Select[Any]:
     """The series that are done with since before ``cutoff`` and have bytes left, those longest ago first."""
     # A contour is needed for as long as a series that it marks may be analysed.
-    marked = series.alias("marked")
-    needed = (
-        select(marked.c.series_uid)
-        .join(annotation_references, annotation_references.c.series_uid == marked.c.series_uid)
-        .join(instances, instances.c.sop_instance_uid == annotation_references.c.sop_instance_uid)
-        .where(instances.c.series_uid == series.c.series_uid, _is_busy(marked, cutoff))
-        .correlate(series)
+    marked, contour = series.alias(), instances.alias()
+    needed = exists().where(
+        annotation_references.c.series_uid == marked.c.series_uid,
+        annotation_references.c.sop_instance_uid == contour.c.sop_instance_uid,
+        contour.c.series_uid == series.c.series_uid,
+        _is_busy(marked, cutoff),
     )
-    made = select(results.c.job_id).join(jobs).where(jobs.c.series_uid == series.c.series_uid, _IS_LIVE_RESULT)
-    has_bytes = or_(exists().where(_live_instances(series.c.series_uid)), made.correlate(series).exists())
+    made = exists().where(results.c.job_id == jobs.c.id, jobs.c.series_uid == series.c.series_uid, _IS_LIVE_RESULT)
+    has_bytes = or_(exists().where(_live_instances(series.c.series_uid)), made)
     return (
         select(series.c.series_uid)
-        .where(has_bytes, ~_is_busy(series, cutoff), ~needed.exists())
+        .where(has_bytes, ~_is_busy(series, cutoff), ~needed)
         .order_by(series.c.last_received_at, series.c.series_uid)
     )
 
