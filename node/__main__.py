@@ -13,6 +13,8 @@ import typer
 from node.errors import CeladonError, UsageError
 
 if TYPE_CHECKING:
+    from node.dicom.completion import CountInArchive
+    from node.settings import Settings
     from node.stores import Stores
 
 app = typer.Typer(
@@ -32,6 +34,8 @@ Parent = Annotated[int | None, typer.Option("--parent", hidden=True)]
 
 NOT_WELL: Final = 1
 WRONG_USAGE: Final = 2
+COUNT_WITHIN_S: Final = 5.0
+"""An archive that takes longer to answer a query is asked again later."""
 
 
 @app.command()
@@ -52,6 +56,7 @@ def listen(config: Config = None, ready_fd: ReadyFd = None, parent: Parent = Non
     from node import failpoints, log
     from node.dicom.completion import CompletionWatch
     from node.dicom.listener import Listener
+    from node.housekeeping import tidy_in_background
     from node.settings import read_settings
     from node.stopping import StopRequest
     from node.stores import Stores
@@ -68,10 +73,12 @@ def listen(config: Config = None, ready_fd: ReadyFd = None, parent: Parent = Non
         lambda uid: stores.inbox.series(uid).instances,
         quiet_min_s=settings.completion.quiet_min_s,
         quiet_max_s=settings.completion.quiet_max_s,
+        count_in_archive=_count_in_archive(settings),
     )
     watch.resume(stores.inbox.collecting())
     listener = Listener(settings.dicom, stores.inbox, watch, stores.audit)
     listener.start()
+    tidy_in_background(stores.retention)
     if ready_fd is not None:
         os.write(ready_fd, json.dumps({"port": listener.port}).encode() + b"\n")
         os.close(ready_fd)
@@ -99,6 +106,21 @@ def status(config: Config = None, json_output: Json = False) -> None:
     from node.console import show_status
 
     _exit_with(show_status(_stores(config), as_json=json_output))
+
+
+@app.command()
+def prune(
+    config: Config = None,
+    json_output: Json = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+) -> None:
+    """Remove the bytes of what is done with for longer than retention.days; a running node does so every hour."""
+    from node.console import prune as prune_now
+    from node.settings import read_settings
+    from node.stores import Stores
+
+    settings = read_settings(config)
+    _exit_with(prune_now(Stores.open(settings), settings.retention.days, rehearse=dry_run, as_json=json_output))
 
 
 @app.command()
@@ -186,6 +208,19 @@ def _replace_by(module: str, task: str, config: Path | None) -> NoReturn:
     """Become ``python -m module task``: the same process, so that signals and exit codes are its own."""
     common = ["--config", str(config)] if config else []
     os.execv(sys.executable, [sys.executable, "-m", module, task, *common])  # noqa: S606 — our own interpreter
+
+
+def _count_in_archive(settings: "Settings") -> "CountInArchive | None":
+    """How the archive that ``completion.query_peer`` names is asked for its count; None when it names none."""
+    from node.dicom.peer import Peer
+    from node.dicom.query import count_instances
+    from node.domain.identifiers import AeTitle
+
+    if settings.completion.query_peer is None:
+        return None
+    pacs = settings.pacs[settings.completion.query_peer]
+    peer = Peer(AeTitle(pacs.ae_title), pacs.host, pacs.port)
+    return lambda study, series: count_instances(peer, settings.dicom.ae_title, study, series, COUNT_WITHIN_S)
 
 
 def _stores(config: Path | None) -> "Stores":

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from node.domain.lifecycle import DeliveryState, JobState
 from node.domain.reasons import ReasonCode
 from node.errors import UsageError
 from node.store.jobs import JobRecord
+from node.store.retention import Swept
 from node.stores import BYTES_PER_GB, Stores
 
 NOT_WELL: Final = 1
@@ -28,6 +30,7 @@ def show_status(stores: Stores, *, as_json: bool) -> int:
     counts = stores.jobs.counts()
     deliveries = stores.outbox.counts()
     oldest, last = stores.jobs.oldest_waiting(), stores.jobs.last_received()
+    pruned, pruned_bytes = stores.retention.totals()
     needs_a_person = counts[JobState.QUARANTINED] + deliveries[DeliveryState.FAILED]
     if as_json:
         _print_json(
@@ -37,6 +40,7 @@ def show_status(stores: Stores, *, as_json: bool) -> int:
                 "queue_depth": counts[JobState.WAITING],
                 "oldest_waiting": oldest,
                 "last_received": last,
+                "pruned": {"objects": pruned, "gb": round(pruned_bytes / BYTES_PER_GB, 3)},
                 "free_gb": round(stores.blobs.free_bytes() / BYTES_PER_GB, 1),
                 "well": needs_a_person == 0,
             }
@@ -49,9 +53,30 @@ def show_status(stores: Stores, *, as_json: bool) -> int:
             table.add_row(f"deliveries {delivery.value}", str(count))
         table.add_row("oldest waiting since", _moment(oldest))
         table.add_row("last received", _moment(last))
+        table.add_row("pruned images and contours", f"{pruned} ({pruned_bytes / BYTES_PER_GB:.1f} GB)")
         table.add_row("free disk", f"{stores.blobs.free_bytes() / BYTES_PER_GB:.1f} GB")
         Console().print(table)
     return NOT_WELL if needs_a_person else 0
+
+
+def prune(stores: Stores, days: int | None, *, rehearse: bool, as_json: bool) -> int:
+    """Remove what is old, and sweep up; or only say what would be removed."""
+    if days is None:
+        raise UsageError("retention.days is not set: everything is kept for ever")
+    found = stores.retention.prune(timedelta(days=days), rehearse=rehearse)
+    swept = Swept() if rehearse else stores.retention.sweep()
+    if as_json:
+        _print_json({"days": days, "dry_run": rehearse, "pruned": asdict(found), "swept": asdict(swept)})
+        return 0
+    table = Table("what", "count", title="Would be pruned" if rehearse else "Pruned")
+    table.add_row(f"series done with for more than {days} days", str(found.series))
+    table.add_row("their objects", str(found.objects))
+    table.add_row("objects set aside", str(found.set_aside))
+    table.add_row("space", f"{found.size_bytes / BYTES_PER_GB:.3f} GB")
+    if not rehearse:
+        table.add_row("left by killed processes", str(swept.parts + swept.orphans))
+    Console().print(table)
+    return 0
 
 
 def show_jobs(stores: Stores, *, state: str | None, patient: str | None, since: datetime | None, as_json: bool) -> int:
@@ -111,6 +136,7 @@ def describe_job(stores: Stores, record: JobRecord) -> dict[str, Any]:
                 "sop_instance_uid": made.uid,
                 "series_uid": made.series_uid,
                 "series_description": made.series_description,
+                "pruned_at": made.pruned_at,
                 "numbers": [{"name": one.name, "value": one.value, "unit": one.unit} for one in made.numbers],
                 "deliveries": deliveries.get(made.uid, []),
             }

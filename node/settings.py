@@ -84,12 +84,21 @@ class CompletionSettings(_Section):
     """Shortest silence after the last instance, when everything else says that the series is complete."""
     quiet_max_s: Seconds = 30.0
     """Silence after which a series is taken as complete whatever else is known."""
+    query_peer: str | None = None
+    """Which ``pacs.<name>`` is asked how many instances a series has (C-FIND). None: nobody is asked."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.quiet_min_s > self.quiet_max_s:
             raise ValueError("quiet_min_s must not be more than quiet_max_s")
         return self
+
+
+class RetentionSettings(_Section):
+    """How long the bytes of what is done with are kept."""
+
+    days: Annotated[int, Field(ge=1)] | None = None
+    """Days after the last verdict, delivery or arrival of a series. None: for ever."""
 
 
 class RuleSettings(_Section):
@@ -142,6 +151,7 @@ class Settings(BaseSettings):
     pacs: dict[str, PacsSettings] = Field(default_factory=dict)
     """Destinations by name; every result goes to each."""
     completion: CompletionSettings = Field(default_factory=CompletionSettings)
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
     rules: tuple[RuleSettings, ...] = Field(default_factory=_default_rules)
     segmenter: dict[str, tuple[str, ...]] = Field(default_factory=_default_segmenters)
     """For each organ, where contours are looked for, in order."""
@@ -154,6 +164,14 @@ class Settings(BaseSettings):
         for organ in self.segmenter:
             if organ not in known:
                 raise ValueError(f"segmenter.{organ}: no such organ; known: {', '.join(sorted(known))}")
+        return self
+
+    @model_validator(mode="after")
+    def _query_peer_known(self) -> Self:
+        name = self.completion.query_peer
+        if name is not None and name not in self.pacs:
+            known = ", ".join(f"pacs.{one}" for one in sorted(self.pacs)) or "none is configured"
+            raise ValueError(f"completion.query_peer: there is no pacs.{name}; known: {known}")
         return self
 
     @property

@@ -11,6 +11,7 @@ from node.store.inbox import SqlInbox
 from node.store.jobs import JobStore
 from node.store.outbox import Outbox
 from node.store.results import ResultStore
+from node.store.retention import Retention
 from node.store.session import Database
 
 BYTES_PER_GB: Final = 10**9
@@ -26,6 +27,7 @@ class Stores:
     outbox: Outbox
     audit: AuditTrail
     blobs: BlobStore
+    retention: Retention
 
     @classmethod
     def open(cls, settings: Settings, *, intake: bool = False) -> Self:
@@ -49,4 +51,5 @@ class Stores:
             Outbox(database, blobs),
             AuditTrail(database),
             blobs,
+            Retention(database, blobs),
         )

@@ -12,6 +12,7 @@ from node.destinations.registry import destinations
 from node.domain.lifecycle import DeliveryState
 from node.errors import CeladonError, UsageError
 from node.failpoints import Failpoint
+from node.housekeeping import tidy_in_background
 from node.settings import read_settings
 from node.stopping import StopRequest
 from node.stores import Stores
@@ -22,6 +23,7 @@ from workers.steps.deliver import deliver
 
 ANALYSE_INTERVAL_S: Final = 0.5
 DELIVER_INTERVAL_S: Final = 0.25
+TIDY_INTERVAL_S: Final = 3600.0
 
 
 def main() -> int:
@@ -61,7 +63,8 @@ def _analyse(arguments: argparse.Namespace, stop: StopRequest) -> None:
 def _deliver(arguments: argparse.Namespace, stop: StopRequest) -> None:
     deliverer = _name("deliverer")
     settings = read_settings(arguments.config)
-    outbox = Stores.open(settings).outbox
+    stores = Stores.open(settings)
+    outbox = stores.outbox
     known = destinations(settings)
 
     def work() -> bool:
@@ -82,6 +85,7 @@ def _deliver(arguments: argparse.Namespace, stop: StopRequest) -> None:
             )
         return True
 
+    tidy_in_background(stores.retention, keep_days=settings.retention.days, interval_s=TIDY_INTERVAL_S)
     _announce(arguments, deliverer)
     poll(work, interval_s=DELIVER_INTERVAL_S, stop=stop)
 

@@ -71,6 +71,8 @@ class Analysis:
         series = inbox.series(claim.series_uid)
         if inbox.is_in_conflict(claim.series_uid):
             raise Quarantined(ReasonCode.PATIENT_CONFLICT)
+        if inbox.is_pruned(claim.series_uid):
+            raise Quarantined(ReasonCode.PRUNED)
         if is_annotation(series):
             self._link(claim, series)
             return

@@ -111,6 +111,17 @@ def find_series(
     return tuple(_find(peer, calling_ae, "SERIES", keys, _series, timeout_s))
 
 
+def count_instances(
+    peer: Peer, calling_ae: str, study_uid: str, series_uid: str, timeout_s: float = DEFAULT_TIMEOUT_S
+) -> int | None:
+    """How many instances of a series ``peer`` says it holds; None when it does not say, or holds none.
+
+    Retryable when the peer does not answer.
+    """
+    found = find_series(peer, calling_ae, study_uid, series_uid=series_uid, timeout_s=timeout_s)
+    return next((match.instance_count for match in found if match.series_uid == series_uid), None)
+
+
 def find_instances(
     peer: Peer, calling_ae: str, study_uid: str, series_uid: str, timeout_s: float = DEFAULT_TIMEOUT_S
 ) -> tuple[InstanceMatch, ...]:

@@ -32,6 +32,8 @@ class AuditAction(StrEnum):
     DELIVERED = "deliverer:object:store"
     DELIVERY_FAILED = "deliverer:object:fail"
     JOB_SUPERSEDED = "node:job:supersede"
+    SERIES_PRUNED = "node:series:prune"
+    SET_ASIDE_PRUNED = "node:set-aside:prune"
     JOB_RETRIED = "person:job:retry"
 
 

@@ -51,6 +51,7 @@ class ReasonCode(Enum):
     # Held for a person (the job ends as quarantined)
     PATIENT_CONFLICT = "Instances of more than one patient or study share this series UID."
     UNDECODABLE = "The pixel data cannot be decoded."
+    PRUNED = "A part of what the analysis needs was removed because it was old: send the series and its contours again."
     STRUCK_OUT = "The analysis ended three times in a dead worker."
     INTERNAL = "The analysis failed for a reason that nobody foresaw."
 

@@ -1,20 +1,33 @@
-"""The blob store: files named by the SHA-256 of their content, written so that what exists is whole and durable."""
+"""The blob store: files named by the SHA-256 of their content, written so that what exists is whole and durable.
+
+What is stored again is touched, and what is removed is taken away under another name first, then looked at once more:
+whoever stores the same content meanwhile has either touched it, and it is put back, or does not find it, and writes it.
+"""
 
 import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import uuid
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from node.domain.reasons import ReasonCode
 from node.errors import RefusedAtDoor
 from node.failpoints import Failpoint, hit
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+_PART: Final = "part"
+_DOOMED: Final = "doomed"
+_NAME: Final = re.compile(rf"(?P<sha256>[0-9a-f]{{64}})(\.[0-9a-f]{{32}}\.(?P<kind>{_PART}|{_DOOMED}))?")
+_OWNER: Final = ".database"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +37,29 @@ class Blob:
     sha256: str
     size_bytes: int
     path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file of the store as it was when somebody looked."""
+
+    path: Path
+    sha256: str
+    kind: str
+    """Empty for a blob."""
+    size_bytes: int
+    touched_ns: int
+    """When it was last stored: nanoseconds since 1970."""
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is being written, or was when its writer died."""
+        return self.kind == _PART
+
+    @property
+    def is_doomed(self) -> bool:
+        """Whether it is being removed, or was when its remover died."""
+        return self.kind == _DOOMED
 
 
 class BlobStore:
@@ -50,7 +86,7 @@ class BlobStore:
         digest = hashlib.sha256(content).hexdigest()
         path = self.path_of(digest)
         try:
-            if path.exists():
+            if _touch(path):
                 # Whoever wrote it may have died before its name was durable.
                 _sync_directory(path.parent)
             else:
@@ -70,6 +106,43 @@ class BlobStore:
     def free_bytes(self) -> int:
         """Free space on the file system that holds the blobs."""
         return shutil.disk_usage(self._root).free
+
+    def files(self) -> Iterator[FoundFile]:
+        """Every file of the store, also those that are being written or removed."""
+        for directory in sorted(self._root.glob("[0-9a-f][0-9a-f]")):
+            for path in directory.iterdir():
+                if (found := _look(path)) is not None:
+                    yield found
+
+    def find(self, sha256: str) -> FoundFile | None:
+        """A blob, or None when it is not here."""
+        return _look(self.path_of(sha256))
+
+    def remove(self, found: FoundFile) -> bool:
+        """Remove a file unless it was touched since it was found; whether it was removed."""
+        if found.is_part:
+            return _unlink(found.path)
+        doomed = found.path.with_name(f"{found.sha256}.{uuid.uuid4().hex}.{_DOOMED}")
+        try:
+            found.path.rename(doomed)
+        except FileNotFoundError:
+            return False
+        if doomed.stat().st_mtime_ns != found.touched_ns:
+            doomed.rename(self.path_of(found.sha256))
+            return False
+        return _unlink(doomed)
+
+    def restore(self, doomed: FoundFile) -> None:
+        """Put back what somebody was about to remove, and is wanted after all."""
+        with suppress(FileNotFoundError):
+            doomed.path.rename(self.path_of(doomed.sha256))
+
+    def belongs_to(self, database: str) -> bool:
+        """Whether this store is that of a database; one that belongs to none yet is that of the first that asks."""
+        owner = self._root / _OWNER
+        if not owner.is_file() or not owner.read_text(encoding="ascii"):
+            owner.write_text(database, encoding="ascii")
+        return owner.read_text(encoding="ascii") == database
 
     def _require_room(self, size: int) -> None:
         if self.free_bytes() - size < self._min_free_bytes:
@@ -120,3 +193,32 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _touch(path: Path) -> bool:
+    """Say that a file is wanted now; whether there is one."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _look(path: Path) -> FoundFile | None:
+    """A file of the store; None when it is gone, or not one of ours."""
+    named = _NAME.fullmatch(path.name)
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    if named is None:
+        return None
+    return FoundFile(path, named["sha256"], named["kind"] or "", status.st_size, status.st_mtime_ns)
+
+
+def _unlink(path: Path) -> bool:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True

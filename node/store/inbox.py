@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, and_, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
@@ -32,7 +32,10 @@ _ATTEMPTS: Final = 5
 _LONGEST_MODALITY: Final = 16
 # Built once: every image goes through these, and building a statement costs as much as running it.
 _KNOWN_SHA: Final = select(instances.c.sha256).where(instances.c.sop_instance_uid == bindparam("uid"))
-_KNOWN: Final = select(_KNOWN_SHA.scalar_subquery(), exists().where(results.c.sop_instance_uid == bindparam("uid")))
+_IS_PRUNED: Final = exists().where(instances.c.sop_instance_uid == bindparam("uid"), instances.c.pruned_at.is_not(None))
+_KNOWN: Final = select(
+    _KNOWN_SHA.scalar_subquery(), _IS_PRUNED, exists().where(results.c.sop_instance_uid == bindparam("uid"))
+)
 _SERIES: Final = select(series).where(series.c.series_uid == bindparam("uid"))
 _TOUCH: Final = update(series).where(series.c.series_uid == bindparam("uid")).values(last_received_at=bindparam("now"))
 _TOUCH_AND_MARK: Final = _TOUCH.values(in_conflict=True)
@@ -62,6 +65,8 @@ class SqlInbox:
             with suppress(IntegrityError):
                 verdict = self._commits.run(partial(_insert, received=received, blob=blob))
                 hit(Failpoint.INBOX_COMMITTED)
+                if verdict is IntakeVerdict.CONFLICT:
+                    self._set_aside(received, blob)
                 return verdict if verdict is not None else self._judge(received, blob)
         raise Retryable("database: other associations keep getting in this instance's way")
 
@@ -93,6 +98,15 @@ class SqlInbox:
         with self._database.read() as connection:
             query = select(series.c.in_conflict).where(series.c.series_uid == series_uid)
             return bool(connection.scalar(query))
+
+    def is_pruned(self, series_uid: SeriesUID) -> bool:
+        """Whether bytes of a series, or of a contour that references it, were removed because they were old."""
+        contours = select(annotation_references.c.sop_instance_uid).where(
+            annotation_references.c.series_uid == series_uid
+        )
+        needed = or_(instances.c.series_uid == series_uid, instances.c.sop_instance_uid.in_(contours))
+        with self._database.read() as connection:
+            return bool(connection.scalar(select(exists().where(needed, instances.c.pruned_at.is_not(None)))))
 
     def annotations(self, series_uid: SeriesUID) -> tuple[Instance, ...]:
         """The SEG and RTSTRUCT instances that reference a series, in the order they came."""
@@ -147,24 +161,76 @@ class SqlInbox:
 
 
 def _insert(connection: Connection, *, received: ReceivedInstance, blob: Blob) -> IntakeVerdict | None:
-    """Write everything about a new instance in the transaction of ``connection``; None when its UID is here already."""
+    """Write everything about a new instance in the transaction of ``connection``; None when its UID is here already.
+
+    CONFLICT when the bytes of that UID are gone, and it cannot have been this object.
+    """
     now = datetime.now(UTC)
     uid = received.instance.uid
-    known, is_own = connection.execute(_KNOWN, {"uid": uid}).one()
+    known, is_pruned, is_own = connection.execute(_KNOWN, {"uid": uid}).one()
     if known is not None:
-        return None
+        return _take_back(connection, received, blob, now) if is_pruned else None
     if is_own:
         audit.append(connection, _event(received, now, AuditAction.INSTANCE_RECEIVED, ReasonCode.OWN_RESULT))
         return IntakeVerdict.OWN_RESULT
     _touch_series(connection, received, now)
     connection.execute(_INSERT_INSTANCE, _to_row(received, blob, now))
-    for referenced in dict.fromkeys(received.instance.references):
-        row = {"sop_instance_uid": uid, "series_uid": referenced}
-        connection.execute(insert(annotation_references).values(row))
+    _insert_references(connection, received.instance)
     audit.append(connection, _event(received, now, AuditAction.INSTANCE_RECEIVED))
     _open_job(connection, received.instance.series_uid, now)
     hit(Failpoint.INBOX_BEFORE_COMMIT)
     return IntakeVerdict.STORED
+
+
+def _insert_references(connection: Connection, instance: Instance) -> None:
+    for referenced in dict.fromkeys(instance.references):
+        row = {"sop_instance_uid": instance.uid, "series_uid": referenced}
+        connection.execute(insert(annotation_references).values(row))
+
+
+def _take_back(connection: Connection, received: ReceivedInstance, blob: Blob, now: datetime) -> IntakeVerdict | None:
+    """Store what retention had removed; None when somebody else has just done so.
+
+    The same bytes change no verdict. Other bytes are a late instance: what was removed cannot be compared with them.
+    """
+    instance = received.instance
+    mine = instances.c.sop_instance_uid == instance.uid
+    gone = connection.execute(select(instances).where(mine)).mappings().one()
+    patient = PatientIdentity(**gone["header"]["patient"])
+    known = (gone["study_uid"], gone["series_uid"], patient.key())
+    if known != (instance.study_uid, instance.series_uid, instance.patient.key()):
+        return IntakeVerdict.CONFLICT
+    _touch_series(connection, received, now)
+    # Locked before the row is changed, as pruning does it.
+    latest = latest_job(connection, instance.series_uid)
+    values = _to_row(received, blob, now) | {"pruned_at": None}
+    changed = connection.execute(update(instances).where(mine, instances.c.pruned_at.is_not(None)).values(values))
+    if changed.rowcount != 1:
+        return None
+    connection.execute(delete(annotation_references).where(annotation_references.c.sop_instance_uid == instance.uid))
+    _insert_references(connection, instance)
+    audit.append(connection, _event(received, now, AuditAction.INSTANCE_RECEIVED, ReasonCode.PRUNED))
+    if gone["sha256"] != blob.sha256 or latest is None or _waits_for_bytes(latest):
+        _open_job(connection, instance.series_uid, now)
+    for referenced in dict.fromkeys(instance.references):
+        _wake_pruned(connection, referenced, now)
+    return IntakeVerdict.STORED
+
+
+def _waits_for_bytes(job: RowMapping) -> bool:
+    """Whether a job has no verdict yet, or could have none because of what retention had removed."""
+    if JobState(job["state"]) is JobState.QUARANTINED:
+        return bool(job["reason"] == ReasonCode.PRUNED.name)
+    return JobState(job["state"]) in (JobState.COLLECTING, JobState.WAITING, JobState.RUNNING)
+
+
+def _wake_pruned(connection: Connection, series_uid: SeriesUID, now: datetime) -> None:
+    """Have a series analysed that could not be because a contour for it had been removed."""
+    latest = latest_job(connection, series_uid)
+    if latest is not None and JobState(latest["state"]) is JobState.QUARANTINED and _waits_for_bytes(latest):
+        version = latest["version"] + 1
+        opened = insert_job(connection, series_uid, version, JobState.WAITING, now, supersedes=latest["id"])
+        audit.append(connection, reopened(series_uid, opened, now, "a contour for it is here again"))
 
 
 def _touch_series(connection: Connection, received: ReceivedInstance, now: datetime) -> None:

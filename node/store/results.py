@@ -31,6 +31,8 @@ class ResultRecord:
     series_description: str
     numbers: tuple[ReportedNumber, ...]
     path: Path
+    pruned_at: datetime | None
+    """When its bytes were removed because they were old; None while they are there."""
 
 
 class ResultStore:
@@ -101,6 +103,7 @@ class ResultStore:
                 series_description=row["series_description"],
                 numbers=tuple(ReportedNumber(**number) for number in row["numbers"]),
                 path=self._blobs.path_of(row["sha256"]),
+                pruned_at=row["pruned_at"],
             )
             for row in rows
         ]

@@ -82,12 +82,13 @@ instances = Table(
     Column("study_uid", UID, nullable=False),
     Column("sop_class_uid", UID, nullable=False),
     Column("transfer_syntax_uid", UID, nullable=False),
-    Column("sha256", DIGEST, nullable=False),
+    Column("sha256", DIGEST, nullable=False, index=True),
     Column("size_bytes", BigInteger, nullable=False),
     Column("header", JSON, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
     Column("calling_ae", String(16), nullable=False),
     Column("address", String(64), nullable=False),
+    Column("pruned_at", UtcDateTime),
     comment="One row an accepted instance; header: the values that decisions rest on",
 )
 
@@ -104,10 +105,11 @@ set_aside = Table(
     metadata,
     Column("id", Counter, primary_key=True, autoincrement=True),
     Column("sop_instance_uid", UID, nullable=False, index=True),
-    Column("sha256", DIGEST, nullable=False),
+    Column("sha256", DIGEST, nullable=False, index=True),
     Column("reason", String(64), nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
     Column("calling_ae", String(16), nullable=False),
+    Column("pruned_at", UtcDateTime),
     comment="Objects that were refused but kept for a person to look at",
 )
 
@@ -163,8 +165,9 @@ results = Table(
     Column("sop_class_uid", UID, nullable=False),
     Column("series_uid", UID, nullable=False),
     Column("series_description", Text, nullable=False),
-    Column("sha256", DIGEST, nullable=False),
+    Column("sha256", DIGEST, nullable=False, index=True),
     Column("numbers", JSON, nullable=False),
+    Column("pruned_at", UtcDateTime),
     comment="One row a result object; its bytes are the blob",
 )
 
@@ -185,6 +188,13 @@ outbox = Table(
     UniqueConstraint("sop_instance_uid", "destination"),
     Index("ix_outbox_state_next_attempt_at", "state", "next_attempt_at"),
     comment="One row an object and destination",
+)
+
+store_identity = Table(
+    "store_identity",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    comment="One row: which database the blobs belong to",
 )
 
 audit = Table(

@@ -27,6 +27,7 @@ TOP_LEVEL = {
 TESTED_ELSEWHERE = {
     "migrations/env.py": "alembic's entry: every store test migrates through it",
     "migrations/versions/0001_first_tables.py": "tests/unit/node/store/test_session.py compares it with the tables",
+    "migrations/versions/0002_retention.py": "as 0001_first_tables.py",
     "node/__main__.py": "tests/unit/node/test_main.py, since a test file's name has no underscores of its own",
     "node/console.py": "what it prints is tested as the command that prints it, in tests/unit/node/test_main.py",
     "node/demo/contents.py": "what the demonstration prints is asserted in tests/acceptance",

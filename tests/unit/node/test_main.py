@@ -1,6 +1,8 @@
 """The ``celadon`` command: instant help, one line for an error, exit codes, one JSON document."""
 
 import json
+import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -21,8 +23,10 @@ from node.store.jobs import JobStore
 from node.store.results import ResultStore
 from node.store.session import Database
 from tests.factories import SERIES, ct_slices, event, received, report_object, step_record
+from tests.waiting import wait_until
 
 JOB = JobId.of(SERIES, 1)
+ROOT = Path(__file__).parents[3]
 # A dashboard's, an archive's and a model's libraries: none of them is needed to say what a command does.
 HEAVY = ("torch", "monai", "numpy", "pydicom", "pynetdicom", "highdicom", "sqlalchemy", "pydantic")
 
@@ -237,3 +241,60 @@ def test_a_refused_job_is_retried(
     assert JOB in capsys.readouterr().out
     assert document(monkeypatch, capsys, "show", JOB)["state"] == "waiting"
     assert run(monkeypatch, "retry", JOB) == 2
+
+
+def _grow_old(node: Path) -> None:
+    past = "2020-01-01 00:00:00.000000"
+    with sqlite3.connect(node / "celadon.db") as connection:
+        connection.execute("UPDATE series SET last_received_at = ?", (past,))
+        connection.execute("UPDATE jobs SET created_at = ?, finished_at = ?", (past, past))
+    for path in (node / "blobs").rglob("*"):
+        os.utime(path, (0, 0))
+
+
+def test_old_series_are_pruned_by_hand(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], node: Path, refused: None
+) -> None:
+    """First rehearsed, then done; afterwards the status says how much there was."""
+    monkeypatch.setenv("CELADON_RETENTION__DAYS", "30")
+    assert document(monkeypatch, capsys, "prune")["pruned"]["series"] == 0
+    _grow_old(node)
+    rehearsed = document(monkeypatch, capsys, "prune", "--dry-run")
+    assert document(monkeypatch, capsys, "status")["pruned"]["objects"] == 0
+    done = document(monkeypatch, capsys, "prune")
+    assert (rehearsed["dry_run"], done["dry_run"], done["days"]) == (True, False, 30)
+    assert rehearsed["pruned"] == done["pruned"]
+    assert (done["pruned"]["series"], done["pruned"]["objects"]) == (1, 3)
+    assert done["pruned"]["size_bytes"] > 0
+    assert document(monkeypatch, capsys, "status")["pruned"]["objects"] == 3
+    assert run(monkeypatch, "prune") == 0
+    assert run(monkeypatch, "status") == 0
+    assert "pruned images and contours" in capsys.readouterr().out
+
+
+def test_nothing_is_pruned_unless_it_is_said_after_how_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], node: Path, refused: None
+) -> None:
+    """Without the setting the command is wrong usage, and removes nothing."""
+    _grow_old(node)
+    assert run(monkeypatch, "prune") == 2
+    assert "retention.days is not set" in capsys.readouterr().err
+    assert document(monkeypatch, capsys, "status")["pruned"] == {"objects": 0, "gb": 0.0}
+
+
+def test_a_listener_that_starts_sweeps_up_what_a_killed_one_left(node: Path) -> None:
+    """Half-written files and blobs without a row, once they are old."""
+    digest = "ab" * 32
+    folder = node / "blobs" / "ab"
+    folder.mkdir(parents=True)
+    left = [folder / digest, folder / f"{digest}.{'c' * 32}.part"]
+    for path in left:
+        path.write_bytes(b"pixels")
+        os.utime(path, (0, 0))
+    environment = os.environ | {"CELADON_DICOM__PORT": "0"}
+    process = subprocess.Popen([sys.executable, "-m", "node", "listen"], env=environment | {"PYTHONPATH": str(ROOT)})
+    try:
+        wait_until(lambda: not any(path.exists() for path in left) or None, "the files are gone")
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0

@@ -166,3 +166,22 @@ def test_the_database_is_chosen_by_url(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = read_settings()
     assert settings.url == "postgresql+psycopg://celadon:secret@db/celadon"
     assert "secret" not in repr(settings)
+
+
+PACS = '[pacs.main]\nae_title = "P"\nhost = "h"\nport = 104\n'
+
+
+def test_the_archive_to_ask_is_one_of_the_configured() -> None:
+    """Nobody is asked unless a configured archive is named; another name is an error that says which there are."""
+    assert read_settings().completion.query_peer is None
+    assert read_settings(config(PACS + '[completion]\nquery_peer = "main"')).completion.query_peer == "main"
+    said = problem(PACS + '[completion]\nquery_peer = "mian"')
+    assert "completion.query_peer: there is no pacs.mian; known: pacs.main" in said
+    assert "none is configured" in problem('[completion]\nquery_peer = "main"')
+
+
+def test_nothing_is_removed_unless_it_is_said_after_how_long() -> None:
+    """Without ``retention.days`` everything is kept for ever, and less than a day cannot be asked for."""
+    assert read_settings().retention.days is None
+    assert read_settings(config("[retention]\ndays = 30")).retention.days == 30
+    assert problem("[retention]\ndays = 0").startswith("retention.days: ")

@@ -1,8 +1,10 @@
 """One analysis over a real store, with stand-ins for the ports: every end it can come to, and what it leaves behind."""
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -296,6 +298,28 @@ def test_two_studies_in_one_series_are_held(site: Site) -> None:
     slices = ct_slices(6)
     slices[0].StudyInstanceUID = "2.25.1"
     assert site.analyse(slices).reason == ReasonCode.PATIENT_CONFLICT.name
+
+
+def test_a_late_slice_of_a_pruned_series_is_held_until_the_rest_is_sent_again(site: Site) -> None:
+    """Nothing is said about a part of a series; with its bytes back it is analysed, and cites the first report."""
+    site.mode = Mode.SILENT
+    first = site.analyse()
+    for found in site.stores.blobs.files():
+        os.utime(found.path, (0, 0))
+    assert site.stores.retention.prune(timedelta(0)).objects == 6
+    site.receive(ct_slice(6))
+    site.complete(SERIES)
+    held = site.job(site.run().job_id)
+    assert (held.version, held.state, held.reason) == (2, JobState.QUARANTINED, "PRUNED")
+    assert site.version(1).state is JobState.DONE
+    site.receive(*ct_slices(6))
+    site.complete(SERIES)
+    again = site.job(site.run().job_id)
+    assert (again.version, again.state) == (3, JobState.DONE)
+    (report,) = site.stores.results.of(first.job_id)
+    assert site.writer.reports[-1].predecessor_paths == (report.path,)
+    assert report.path.exists()
+    assert len(site.writer.reports[-1].series.instances) == 7
 
 
 def test_what_cannot_be_decoded_is_held(site: Site) -> None:

@@ -1,13 +1,15 @@
 """Completion: when a series counts as complete, with a clock that the tests move."""
 
+import itertools
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
-from node.dicom.completion import GAP_FACTOR, CompletionWatch
-from node.domain.identifiers import SeriesUID
+from node.dicom.completion import CALM_FACTOR, FIRST_ASK_AGAIN_S, GAP_FACTOR, LAST_ASK_AGAIN_S, CompletionWatch
+from node.domain.identifiers import SeriesUID, StudyUID
 from node.domain.imaging import Instance
 from node.errors import Retryable
 from tests.factories import SERIES, ct_slice, instance, series_of
@@ -44,18 +46,36 @@ class FakeStore:
         return tuple(self.instances[series_uid])
 
 
+@dataclass
+class FakeArchive:
+    """Holds as many instances as it is told; remembers when it was asked about what; can be away."""
+
+    counts: dict[SeriesUID, int] = field(default_factory=dict)
+    asked: list[SeriesUID] = field(default_factory=list)
+    error: Exception | None = None
+
+    def count(self, _: StudyUID, series_uid: SeriesUID) -> int | None:
+        """As many as it was told."""
+        self.asked.append(series_uid)
+        if self.error is not None:
+            raise self.error
+        return self.counts.get(series_uid)
+
+
 class Site:
     """A watch over a fake store, and a clock."""
 
     def __init__(self) -> None:
-        """Everything is empty and it is 1000 s."""
+        """Everything is empty and it is 1000 s; the archive does not say how many instances it holds."""
         self.now_s = 1000.0
         self.store = FakeStore()
+        self.archive = FakeArchive()
         self.watch = CompletionWatch(
             self.store,
             self.store.instances_of,
             quiet_min_s=SHORTEST_S,
             quiet_max_s=LONGEST_S,
+            count_in_archive=self.archive.count,
             now=lambda: self.now_s,
         )
 
@@ -71,8 +91,10 @@ class Site:
             self.arrive(slice_(index, series=series), association)
 
     def after(self, seconds: float) -> list[tuple[SeriesUID, str, int]]:
-        """What has been completed once so much time has gone by."""
+        """What has been completed once so much time has gone by, and the archive has answered what it was asked."""
         self.now_s += seconds
+        self.watch.check()
+        self.watch.ask()
         self.watch.check()
         return self.store.completed
 
@@ -89,7 +111,7 @@ def site() -> Site:
 
 
 def test_a_released_even_series_is_complete_after_the_shortest_silence(site: Site) -> None:
-    """Rule 1: released, evenly spaced, and quiet for longer than this sender's gaps explain."""
+    """Rule 2: released, evenly spaced, and quiet for longer than this sender's gaps explain."""
     site.send(4, gap_s=0.1)
     site.watch.ended(ONE)
     assert site.after(SHORTEST_S - 0.01) == []
@@ -117,7 +139,7 @@ def test_no_sender_is_waited_for_longer_than_the_longest_silence(site: Site) -> 
 
 
 def test_an_open_association_waits_for_the_longest_silence(site: Site) -> None:
-    """Rule 2: while the sender is still connected, only the longest silence counts."""
+    """Rule 3: while the sender is still connected, only the longest silence counts."""
     site.send(4)
     assert site.after(LONGEST_S - 0.1) == []
     ((_, evidence, _),) = site.after(0.2)
@@ -351,3 +373,142 @@ def test_a_series_that_is_over_is_not_watched_on(site: Site) -> None:
     for _ in range(3):
         site.after(LONGEST_S)
     assert asked == [3]
+
+
+# what the archive says
+
+CALM_S = CALM_FACTOR * SHORTEST_S
+
+
+def test_a_series_that_the_archive_holds_as_many_of_is_complete_at_once(site: Site) -> None:
+    """Rule 1: with a gap, and over an association that stays open, it is complete as soon as it is calm."""
+    site.archive.counts[SERIES] = 4
+    for index in (0, 1, 3, 4):
+        site.now_s += 0.1
+        site.arrive(slice_(index))
+    assert site.after(CALM_S - 0.01) == []
+    assert site.archive.asked == []
+    assert site.after(0.02) == [(SERIES, "the archive holds as many: 4", 4)]
+
+
+def test_the_archive_is_not_asked_in_the_middle_of_a_stream(site: Site) -> None:
+    """An archive that passes on what it receives always holds as many as it has passed on."""
+    for index in range(4):
+        site.arrive(slice_(index))
+        site.archive.counts[SERIES] = index + 1
+        assert site.after(CALM_S - 0.01) == []
+    assert site.archive.asked == []
+
+
+def test_a_slow_sender_is_calm_after_more_than_its_largest_gap(site: Site) -> None:
+    """A pause as long as one before says nothing."""
+    site.archive.counts[SERIES] = 3
+    site.send(3, gap_s=2.0)
+    assert site.after(1.9) == []
+    assert site.archive.asked == []
+    assert len(site.after(0.2)) == 1
+
+
+def test_a_higher_count_keeps_waiting(site: Site) -> None:
+    """The archive knows of slices that are still on their way: what looks whole is not, until the longest silence."""
+    site.archive.counts[SERIES] = 6
+    site.send(4)
+    site.watch.ended(ONE)
+    assert site.after(CALM_S) == []
+    assert site.after(LONGEST_S - CALM_S - 0.1) == []
+    assert site.after(0.2) == [(SERIES, "quiet for 30 s", 4)]
+
+
+def test_the_rest_that_the_archive_knew_of_makes_the_series_complete(site: Site) -> None:
+    """After the last arrival the archive is asked again: an answer is about what was here when it was asked."""
+    site.archive.counts[SERIES] = 5
+    site.send(4)
+    assert site.after(CALM_S) == []
+    site.arrive(slice_(4))
+    assert site.after(CALM_S) == []
+    assert site.archive.asked == [SERIES]
+    assert site.after(FIRST_ASK_AGAIN_S) == [(SERIES, "the archive holds as many: 5", 5)]
+
+
+@pytest.mark.parametrize("count", [None, 3], ids=["no count", "fewer than here"])
+def test_an_archive_that_knows_less_leaves_it_to_the_other_rules(site: Site, count: int | None) -> None:
+    """A PACS that gives no count, or that does not get the images, neither completes nor holds back."""
+    if count is not None:
+        site.archive.counts[SERIES] = count
+    site.send(4)
+    site.watch.ended(ONE)
+    assert site.after(CALM_S) == []
+    ((_, evidence, _),) = site.after(SHORTEST_S)
+    assert evidence.startswith("released")
+
+
+@pytest.mark.parametrize("error", [Retryable("no answer"), RuntimeError("a bug"), ValueError("x")], ids=repr)
+def test_an_archive_that_is_away_leaves_it_to_the_other_rules(site: Site, error: Exception) -> None:
+    """Also when it has said before that there is more: what it said before is no evidence against silence."""
+    site.archive.counts[SERIES] = 6
+    site.send(4)
+    site.watch.ended(ONE)
+    assert site.after(CALM_S) == []
+    site.archive.error = error
+    ((_, evidence, _),) = site.after(FIRST_ASK_AGAIN_S)
+    assert evidence.startswith("released")
+
+
+def test_the_archive_is_asked_less_and_less_often(site: Site) -> None:
+    """After two seconds, four, eight, and then every sixteen."""
+    site.send(2)
+    asked_at = []
+    for _ in range(int(LONGEST_S * 10) - 10):
+        site.after(0.1)
+        if len(site.archive.asked) > len(asked_at):
+            asked_at.append(site.now_s)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(asked_at)]
+    assert [round(gap) for gap in gaps] == [2, 4, 8]
+    assert max(gaps) <= LAST_ASK_AGAIN_S
+
+
+def test_an_archive_that_is_away_is_asked_about_one_series_at_a_time(site: Site) -> None:
+    """However many series wait: it is left alone for a while after a failure, and asked about all once it is back."""
+    uids = [SERIES, SeriesUID("2.25.97"), SeriesUID("2.25.98")]
+    site.archive.error = Retryable("no answer")
+    for uid in uids:
+        site.send(2, series=uid)
+    site.after(CALM_S + 0.1)
+    site.after(0.1)
+    assert len(site.archive.asked) == 1
+    site.archive.error = None
+    site.archive.counts = dict.fromkeys(uids, 2)
+    site.after(FIRST_ASK_AGAIN_S)
+    assert sorted(uid for uid, _, _ in site.store.completed) == sorted(uids)
+
+
+def test_what_was_being_collected_before_a_restart_is_asked_about(site: Site) -> None:
+    """The archive's count needs no silence that somebody has heard."""
+    slices = [ct_slice(index) for index in range(4)]
+    site.store.instances[SERIES] = [instance(one) for one in slices]
+    site.archive.counts[SERIES] = 4
+    site.watch.resume([series_of(slices)])
+    assert len(site.after(CALM_S)) == 1
+
+
+def test_an_archive_that_never_answers_holds_up_nothing() -> None:
+    """While the asking hangs, other series and the other rules go on, and the watch can be stopped."""
+    store, hangs, asked = FakeStore(), threading.Event(), threading.Event()
+
+    def count(_: StudyUID, __: SeriesUID) -> None:
+        asked.set()
+        hangs.wait(30)
+
+    watch = CompletionWatch(store, store.instances_of, quiet_min_s=0.01, quiet_max_s=0.5, count_in_archive=count)
+    watch.start()
+    for uid in (SERIES, SeriesUID("2.25.97")):
+        store.instances[uid] = [slice_(0, series=uid)]
+        watch.arrived(store.instances[uid][0], ONE)
+    assert asked.wait(5)
+    deadline = time.monotonic() + 5
+    while len(store.completed) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    watch.stop()
+    assert not hangs.is_set()
+    assert {evidence for _, evidence, _ in store.completed} == {"quiet for 0.5 s"}
+    hangs.set()

@@ -1,6 +1,7 @@
 """One store over each database that Celadon runs on: a fresh SQLite file, and a fresh database in a real PostgreSQL."""
 
 import itertools
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from node.store.inbox import SqlInbox
 from node.store.jobs import Claim, JobStore
 from node.store.outbox import Outbox
 from node.store.results import ResultStore
+from node.store.retention import Retention
 from node.store.session import Database
 from tests import factories
 from tests.servers import private_postgresql
@@ -37,6 +39,7 @@ class Store:
     results: ResultStore
     outbox: Outbox
     audit: AuditTrail
+    retention: Retention
 
     def receive(self, count: int = 4, series: str = factories.SERIES) -> None:
         """Take in ``count`` slices of a series."""
@@ -88,6 +91,15 @@ class Store:
         """Let every waiting time of jobs and deliveries be over."""
         self.change("UPDATE jobs SET not_before = :past WHERE not_before IS NOT NULL", past=LONG_AGO)
         self.change("UPDATE outbox SET next_attempt_at = :past", past=LONG_AGO)
+
+    def grow_old(self) -> None:
+        """Let everything that is here have been here for years."""
+        self.change("UPDATE series SET last_received_at = :past", past=LONG_AGO)
+        self.change("UPDATE set_aside SET received_at = :past", past=LONG_AGO)
+        for moment in ("created_at", "finished_at", "delivered_at"):
+            self.change(f"UPDATE jobs SET {moment} = :past WHERE {moment} IS NOT NULL", past=LONG_AGO)  # noqa: S608
+        for found in self.blobs.files():
+            os.utime(found.path, (0, 0))
 
     def count(self, table: str) -> int:
         """How many rows a table has."""
@@ -163,6 +175,7 @@ def store(database: Database, tmp_path: Path) -> Store:
         ResultStore(database, blobs),
         Outbox(database, blobs),
         AuditTrail(database),
+        Retention(database, blobs),
     )
 
 
