@@ -41,6 +41,7 @@ COMPLETION_FAILED = "completion check failed"
 # work
 WORKER_READY = "worker ready"
 MODEL_LOADED = "model loaded"
+DECODER_ENDED = "decoder gave no answer and was replaced"
 JOB_CLAIMED = "job claimed"
 STEP_DONE = "step done"
 JOB_REFUSED = "job not analysed"
