@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
@@ -148,6 +149,8 @@ def test_a_decoder_that_dies_is_replaced(sandbox: Sandbox, endless: Path) -> Non
     assert is_well(sandbox)
     (idle,) = decoders()
     idle.kill()
+    while idle.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
     assert is_well(sandbox)
 
 
