@@ -47,6 +47,7 @@ ARCHIVE_NOT_ANSWERING = "archive did not say how many instances it holds"
 # work
 WORKER_READY = "worker ready"
 MODEL_LOADED = "model loaded"
+DECODER_ENDED = "decoder gave no answer and was replaced"
 JOB_CLAIMED = "job claimed"
 STEP_DONE = "step done"
 JOB_REFUSED = "job not analysed"

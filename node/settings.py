@@ -117,6 +117,15 @@ class WorkersSettings(_Section):
     """Number of analysing processes; they share the cores."""
 
 
+class SandboxSettings(_Section):
+    """The processes that decode what was received."""
+
+    memory_gb: Annotated[float, Field(ge=0.5)] = 2.0
+    """Of address space in gigabytes for each; an object that needs more counts as undecodable."""
+    call_s: Seconds = 60.0
+    """For one object."""
+
+
 class Mode(StrEnum):
     """What happens with results."""
 
@@ -156,6 +165,7 @@ class Settings(BaseSettings):
     segmenter: dict[str, tuple[str, ...]] = Field(default_factory=_default_segmenters)
     """For each organ, where contours are looked for, in order."""
     workers: WorkersSettings = Field(default_factory=WorkersSettings)
+    sandbox: SandboxSettings = Field(default_factory=SandboxSettings)
     mode: Mode = Mode.LIVE
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Self
 
-from node.dicom.reading import same_content
+from node.dicom.sandbox import Limits, Sandbox
 from node.settings import Settings
 from node.store.audit import AuditTrail
 from node.store.blobs import BlobStore
@@ -45,7 +45,7 @@ class Stores:
         if intake:
             blobs.sweep()
         return cls(
-            SqlInbox(database, blobs, same_content),
+            SqlInbox(database, blobs, open_sandbox(settings).same_content),
             JobStore(database),
             ResultStore(database, blobs),
             Outbox(database, blobs),
@@ -53,3 +53,9 @@ class Stores:
             blobs,
             Retention(database, blobs),
         )
+
+
+def open_sandbox(settings: Settings, processes: int = 1) -> Sandbox:
+    """A sandbox of up to ``processes`` decoders, none of which runs before it is needed."""
+    limits = Limits(memory_bytes=int(settings.sandbox.memory_gb * BYTES_PER_GB), call_s=settings.sandbox.call_s)
+    return Sandbox(processes, limits)

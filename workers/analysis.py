@@ -88,7 +88,7 @@ class Analysis:
     def _link(self, claim: Claim, contours: Series) -> None:
         inbox = self._shop.stores.inbox
         with self._step(claim, Step.LOCATE_ROI) as details:
-            here = link_annotation(contours, inbox.holds, inbox.series)
+            here = link_annotation(contours, self._shop.decoder, inbox.holds, inbox.series)
             details["count"] = len(here)
         for uid in here:
             self._jobs.reopen_for_annotation(uid)
@@ -105,14 +105,15 @@ class Analysis:
 
     def _assemble(self, claim: Claim, stack: Stack) -> Volume:
         with self._step(claim, Step.ASSEMBLE, AuditAction.SERIES_ASSEMBLED) as details:
-            volume = assemble(stack)
+            volume = assemble(stack, self._shop.decoder)
             details["shape"] = "x".join(str(size) for size in volume.geometry.shape_zyx)
             details["transfer_syntax"] = stack.instances[0].transfer_syntax_uid
         return volume
 
     def _locate(self, claim: Claim, series: Series, volume: Volume) -> Roi:
         with self._step(claim, Step.LOCATE_ROI, AuditAction.ROI_LOCATED) as details:
-            annotations = read_annotations(self._shop.stores.inbox.annotations(series.uid), series)
+            contours = self._shop.stores.inbox.annotations(series.uid)
+            annotations = read_annotations(contours, series, self._shop.decoder)
             roi = locate_roi(volume, annotations, self._shop.segmenters)
             details |= {
                 "source": roi.source,

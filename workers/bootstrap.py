@@ -10,12 +10,13 @@ from node import log
 from node.clinical.registry import SOURCES
 from node.destinations.registry import destinations
 from node.dicom.reading import ATTRIBUTES
+from node.dicom.sandbox import Decoder
 from node.domain.coding import Anatomy
 from node.domain.ports import ClinicalSource, Destination, Predictor, ReportWriter, Segmenter
 from node.errors import UsageError
 from node.reports.registry import WRITERS, resolve
 from node.settings import Settings
-from node.stores import Stores
+from node.stores import Stores, open_sandbox
 from node.triage.rules import ROI_ATTRIBUTES
 
 
@@ -25,6 +26,7 @@ class Workshop:
 
     settings: Settings
     stores: Stores
+    decoder: Decoder
     segmenters: Sequence[tuple[Segmenter, Sequence[Anatomy]]]
     predictors: Mapping[str, Predictor]
     sources: Sequence[ClinicalSource]
@@ -40,12 +42,16 @@ def open_workshop(settings: Settings) -> Workshop:
         BundleError: a model bundle is incomplete or has changed.
         UsageError: a setting names something that does not exist.
     """
-    device.limit_threads(settings.workers.cpu)
+    threads = device.limit_threads(settings.workers.cpu)
+    stores, segmenters, wanted = Stores.open(settings), _segmenters(settings), _wanted(settings)
+    decoder = open_sandbox(settings, processes=threads)
+    decoder.warm()
     return Workshop(
         settings=settings,
-        stores=Stores.open(settings),
-        segmenters=_segmenters(settings),
-        predictors={name: _predictor(name) for name in _wanted(settings)},
+        stores=stores,
+        decoder=decoder,
+        segmenters=segmenters,
+        predictors={name: _predictor(name) for name in wanted},
         sources=tuple(source() for source in SOURCES.values()),
         writers=tuple(resolve(name) for name in WRITERS),
         destinations=destinations(settings),

@@ -47,6 +47,13 @@ _SOP_CLASSES: Final = {
 _CLOSED: Final = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})
 _FEWEST_POINTS: Final = 3
 
+REFERENCE_SEQUENCES: Final = (
+    "ReferencedSeriesSequence",
+    "StudiesContainingOtherReferencedInstancesSequence",
+    "ReferencedFrameOfReferenceSequence",
+)
+"""Where ``referenced_series`` looks."""
+
 # What a frame may claim before it is decoded: far above any CT, far below what exhausts a machine.
 _MOST_PIXELS_A_FRAME: Final = 8192 * 8192
 _MOST_FRAMES: Final = 100_000

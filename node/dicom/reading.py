@@ -17,7 +17,7 @@ from pydicom.filewriter import write_data_element
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 
-from node.dicom.annotations import referenced_series
+from node.dicom.annotations import REFERENCE_SEQUENCES, referenced_series
 from node.domain.identifiers import InstanceUID, SeriesUID, StudyUID
 from node.domain.imaging import HuArray, Instance, PatientIdentity
 from node.domain.reasons import ReasonCode
@@ -38,6 +38,10 @@ _IDENTITY: Final = (
     "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns",
 )  # fmt: skip
 _TAGS: Final = {keyword: Tag(keyword) for keyword in (*_IDENTITY, *ATTRIBUTES)}
+DOOR_TAGS: Final = frozenset(
+    {int(tag) for tag in _TAGS.values()} | {int(Tag(name)) for name in ("SpecificCharacterSet", *REFERENCE_SEQUENCES)}
+)
+"""The elements at the top level that ``instance_from`` looks at."""
 _VRS: Final = {tag: dictionary_VR(tag) for tag in _TAGS.values()}
 # Character strings of at most one line (PS3.5 table 6.2-1), the same in every repertoire while they are ASCII without
 # the escape sequences of ISO 2022 (PS3.5 section 6.1.2.5).

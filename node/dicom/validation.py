@@ -1,12 +1,12 @@
 """What an object must be before this node takes responsibility for it. Nothing is decoded here."""
 
-from collections.abc import Iterator
-from typing import Final
+import struct
+import threading
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any, Final, NamedTuple
 
-from pydicom import DataElement, Dataset
-from pydicom.datadict import dictionary_has_tag, dictionary_VR
-from pydicom.dataelem import RawDataElement
-from pydicom.encaps import generate_fragments, parse_fragments
+from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
     Comprehensive3DSRStorage,
@@ -18,15 +18,16 @@ from pydicom.uid import (
 )
 
 from node.dicom.codestream import begins_image, size_of
-from node.dicom.reading import instance_from, parse
+from node.dicom.reading import DOOR_TAGS, instance_from, parse
+from node.dicom.structure import Pixels, Structure, structure_of
 from node.domain.identifiers import Uid
 from node.domain.imaging import Instance
 from node.domain.reasons import ReasonCode
 from node.errors import RefusedAtDoor
 
 LARGEST_PIXELS_BYTES: Final = 512 * 2**20
-DEEPEST_SEQUENCE: Final = 32
-"""Levels of nested sequences; the deepest in the standard's own templates are fewer than 20."""
+MOST_READ_ELEMENTS: Final = 50_000
+"""Elements of the references that are read at the door; those to five thousand images have fifteen thousand."""
 _WITHOUT_PIXELS: Final = frozenset(
     {
         RTStructureSetStorage,
@@ -37,11 +38,29 @@ _WITHOUT_PIXELS: Final = frozenset(
     }
 )
 """Of the SOP classes that the listener accepts, those that are no images (PS3.3 section A)."""
-_PIXELS: Final = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-_UNDEFINED_LENGTH: Final = 0xFFFFFFFF
+_IMAGE: Final = ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated")
+_READ_TAGS: Final = DOOR_TAGS | {int(Tag(keyword)) for keyword in _IMAGE}
+_FEW_ELEMENTS: Final = 5000
+_one_at_a_time: Final = threading.Lock()
+"""For objects of which much must be read: elements take a hundred times the memory that they took on the wire."""
 _BITS_PER_BYTE: Final = 8
-_ITEM_HEADER_BYTES: Final = 8
 _OFFSET_TABLE_AND_ONE_FRAGMENT: Final = 2
+_PREAMBLE_BYTES: Final = 132
+_META_GROUP: Final = b"\x02\x00"
+_META_ELEMENT: Final = struct.Struct("<HH2sH")
+_META_LONG: Final = frozenset({b"OB", b"UN"})
+_LENGTH: Final = struct.Struct("<I")
+_TRANSFER_SYNTAX: Final = 0x0010
+
+
+class _Image(NamedTuple):
+    """What the size of the pixel data follows from."""
+
+    rows: Any
+    columns: Any
+    frames: Any
+    samples: Any
+    bits: Any
 
 
 def validate(content: bytes, *, sop_class_uid: str, sop_instance_uid: str) -> Instance:
@@ -59,72 +78,71 @@ def validate(content: bytes, *, sop_class_uid: str, sop_instance_uid: str) -> In
 
 
 def _checked(content: bytes, sop_class_uid: str, sop_instance_uid: str) -> Instance:
-    dataset = parse(content)
-    _require_whole_elements(dataset)
-    syntax = UID(dataset.file_meta.TransferSyntaxUID)
+    offset, syntax = _file_meta(content)
+    structure = structure_of(
+        content, offset, implicit=syntax.is_implicit_VR, big_endian=not syntax.is_little_endian, read=_READ_TAGS
+    )
+    if structure.read_elements > MOST_READ_ELEMENTS:
+        raise RefusedAtDoor(ReasonCode.TOO_LARGE, f"references of more than {MOST_READ_ELEMENTS} elements")
+    with _one_at_a_time if structure.read_elements > _FEW_ELEMENTS else nullcontext():
+        instance, image = _read(content, offset, structure, syntax)
+    if (instance.sop_class_uid, instance.uid) != (sop_class_uid, sop_instance_uid):
+        raise RefusedAtDoor(ReasonCode.UID_MISMATCH, "SOP class or instance UID differs from the request")
+    _require_whole_pixels(content, structure.pixels, image, syntax, sop_class_uid)
+    return instance
+
+
+def _file_meta(content: bytes) -> tuple[int, UID]:
+    """Where the data set begins, and its transfer syntax (PS3.10 section 7.1)."""
+    at, syntax = _PREAMBLE_BYTES, b""
+    while content[at : at + 2] == _META_GROUP:
+        _, element, vr, length = _META_ELEMENT.unpack_from(content, at)
+        at += _META_ELEMENT.size
+        if vr in _META_LONG:
+            (length,), at = _LENGTH.unpack_from(content, at), at + _LENGTH.size
+        if element == _TRANSFER_SYNTAX:
+            syntax = content[at : at + length]
+        at += length
+    return at, UID(syntax.rstrip(b"\0 ").decode("ascii"))
+
+
+def _read(content: bytes, offset: int, structure: Structure, syntax: UID) -> tuple[Instance, _Image]:
+    """What decisions rest on, read by pydicom from nothing but the elements that it stands in."""
+    parts = [content[:offset], *(content[begin:end] for begin, end in structure.read)]
+    dataset = parse(b"".join(parts))
     try:
         instance = instance_from(dataset, syntax)
         Uid(instance.sop_class_uid)
     except ValueError as exc:
         raise RefusedAtDoor(ReasonCode.UID_INVALID, "study, series, instance or SOP class UID") from exc
-    if (instance.sop_class_uid, instance.uid) != (sop_class_uid, sop_instance_uid):
-        raise RefusedAtDoor(ReasonCode.UID_MISMATCH, "SOP class or instance UID differs from the request")
-    _require_whole_pixels(dataset, syntax)
-    return instance
+    return instance, _Image(*(dataset.get(keyword) for keyword in _IMAGE))
 
 
-def _require_whole_elements(dataset: Dataset) -> None:
-    """Every element as long as it says, and sequences no deeper than anyone needs; walked without recursion."""
-    pending = [(dataset, 0)]
-    while pending:
-        current, depth = pending.pop()
-        if depth > DEEPEST_SEQUENCE:
-            raise RefusedAtDoor(ReasonCode.TOO_DEEP, f"more than {DEEPEST_SEQUENCE} levels of sequences")
-        for element in _elements(current):
-            if isinstance(element, DataElement) and element.VR == "SQ":
-                pending += [(item, depth + 1) for item in element.value]
-
-
-def _elements(dataset: Dataset) -> Iterator[DataElement | RawDataElement]:
-    """The elements as they were read; of those still raw, only sequences are parsed."""
-    for tag in list(dataset.keys()):
-        element = dataset.get_item(tag)
-        if isinstance(element, RawDataElement):
-            if element.length not in (_UNDEFINED_LENGTH, len(element.value or b"")):
-                raise RefusedAtDoor(ReasonCode.NOT_PARSEABLE, f"{element.tag} ends early")
-            if _is_sequence(element):
-                element = dataset[tag]
-        yield element
-
-
-def _is_sequence(raw: RawDataElement) -> bool:
-    if raw.VR in (None, "UN"):
-        return dictionary_has_tag(raw.tag) and dictionary_VR(raw.tag) == "SQ"
-    return raw.VR == "SQ"
-
-
-def _require_whole_pixels(dataset: Dataset, syntax: UID) -> None:
-    found = [keyword for keyword in _PIXELS if keyword in dataset]
-    if not found:
-        if dataset.SOPClassUID not in _WITHOUT_PIXELS or (dataset.get("Rows") and dataset.get("Columns")):
+def _require_whole_pixels(
+    content: bytes, pixels: Pixels | None, image: _Image, syntax: UID, sop_class_uid: str
+) -> None:
+    if pixels is None:
+        if sop_class_uid not in _WITHOUT_PIXELS or (image.rows and image.columns):
             raise RefusedAtDoor(ReasonCode.PIXEL_DATA_LENGTH, "there are no pixel data")
         return
-    expected = _pixel_bytes(dataset)
+    expected = _pixel_bytes(image)
     if expected > LARGEST_PIXELS_BYTES:
         raise RefusedAtDoor(ReasonCode.TOO_LARGE, f"{expected} bytes of pixels")
-    data = dataset[found[0]].value
     if syntax.is_encapsulated:
-        _require_fragments(data)
-        _require_size(data, syntax, (int(dataset.Rows), int(dataset.Columns)))
-    elif len(data) not in (expected, expected + expected % 2):
-        raise RefusedAtDoor(ReasonCode.PIXEL_DATA_LENGTH, f"{len(data)} bytes where {expected} are due")
+        # An offset table and at least one fragment (PS3.5 section A.4).
+        if pixels.fragments is None or len(pixels.fragments) < _OFFSET_TABLE_AND_ONE_FRAGMENT:
+            raise RefusedAtDoor(ReasonCode.PIXEL_DATA_LENGTH, "there is no fragment")
+        _require_size(content, pixels.fragments[1:], syntax, (int(image.rows), int(image.columns)))
+    elif pixels.fragments is not None or pixels.end - pixels.start not in (expected, expected + expected % 2):
+        raise RefusedAtDoor(ReasonCode.PIXEL_DATA_LENGTH, f"{pixels.end - pixels.start} bytes where {expected} are due")
 
 
-def _pixel_bytes(dataset: Dataset) -> int:
+def _pixel_bytes(image: _Image) -> int:
     try:
-        frames = int(dataset.get("NumberOfFrames") or 1)
-        pixels = int(dataset.Rows) * int(dataset.Columns) * frames * int(dataset.get("SamplesPerPixel", 1))
-        expected = -(-pixels * int(dataset.BitsAllocated) // _BITS_PER_BYTE)
+        frames = int(image.frames or 1)
+        samples = 1 if image.samples is None else int(image.samples)
+        pixels = int(image.rows) * int(image.columns) * frames * samples
+        expected = -(-pixels * int(image.bits) // _BITS_PER_BYTE)
     except (AttributeError, TypeError, ValueError) as exc:
         raise RefusedAtDoor(ReasonCode.PIXEL_DATA_LENGTH, "rows, columns or bits are missing") from exc
     if expected <= 0:
@@ -132,26 +150,20 @@ def _pixel_bytes(dataset: Dataset) -> int:
     return expected
 
 
-def _require_fragments(data: bytes) -> None:
-    """An offset table and at least one fragment, all of them within the element (PS3.5 section A.4)."""
-    try:
-        count, offsets = parse_fragments(data)
-    except (ValueError, EOFError, OSError) as exc:
-        raise RefusedAtDoor(ReasonCode.PIXEL_DATA_LENGTH, "the fragments are not whole") from exc
-    if count < _OFFSET_TABLE_AND_ONE_FRAGMENT:
-        raise RefusedAtDoor(ReasonCode.PIXEL_DATA_LENGTH, "there is no fragment")
-    start = offsets[-1] + _ITEM_HEADER_BYTES
-    length = int.from_bytes(data[start - 4 : start], "little")
-    if start + length > len(data):
-        raise RefusedAtDoor(ReasonCode.PIXEL_DATA_LENGTH, "the last fragment ends early")
-
-
-def _require_size(data: bytes, syntax: UID, rows_columns: tuple[int, int]) -> None:
+def _require_size(
+    content: bytes, fragments: Sequence[tuple[int, int]], syntax: UID, rows_columns: tuple[int, int]
+) -> None:
     """Every compressed image as large as the header says: decoders make room for what the code stream claims."""
     if syntax == RLELossless:  # has no size of its own
         return
-    images = [fragment for fragment in generate_fragments(data) if begins_image(fragment)]
+    images = 0
+    for begin, end in fragments:
+        fragment = content[begin:end]
+        if begins_image(fragment):
+            images += 1
+            if size_of(fragment, syntax) != rows_columns:
+                raise RefusedAtDoor(
+                    ReasonCode.PIXEL_DATA_LENGTH, "a code stream is of another size than the header says"
+                )
     if not images:
         raise RefusedAtDoor(ReasonCode.PIXEL_DATA_LENGTH, "the pixel data are not of their transfer syntax")
-    if any(size_of(image, syntax) != rows_columns for image in images):
-        raise RefusedAtDoor(ReasonCode.PIXEL_DATA_LENGTH, "a code stream is of another size than the header says")

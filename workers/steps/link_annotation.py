@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from node.dicom.annotations import read_annotation
+from node.dicom.sandbox import Decoder
 from node.domain.identifiers import MANUFACTURER, SeriesUID
 from node.domain.imaging import Series
 from node.domain.reasons import ReasonCode
@@ -11,7 +11,7 @@ from workers.stored import stored_file
 
 
 def link_annotation(
-    contours: Series, holds: Callable[[SeriesUID], bool], series_of: Callable[[SeriesUID], Series]
+    contours: Series, decoder: Decoder, holds: Callable[[SeriesUID], bool], series_of: Callable[[SeriesUID], Series]
 ) -> tuple[SeriesUID, ...]:
     """The series here that ``contours`` references, which may now be analysed.
 
@@ -24,7 +24,7 @@ def link_annotation(
         raise Refused(ReasonCode.OWN_RESULT)
     referenced: dict[SeriesUID, None] = {}
     for instance in contours.instances:
-        referenced.update(dict.fromkeys(read_annotation(stored_file(instance)).referenced_series))
+        referenced.update(dict.fromkeys(decoder.read_annotation(stored_file(instance)).referenced_series))
     here = tuple(uid for uid in referenced if holds(uid))
     if not here:
         raise Refused(ReasonCode.ANNOTATION_ORPHAN, f"it references {len(referenced)} series, none of them here")

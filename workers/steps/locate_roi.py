@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from node.dicom.annotations import read_annotation
+from node.dicom.sandbox import Decoder
 from node.domain.coding import Anatomy
 from node.domain.identifiers import MANUFACTURER
 from node.domain.imaging import Annotation, Instance, Roi, Series, Volume
@@ -12,7 +12,7 @@ from node.errors import Refused
 from workers.stored import stored_file
 
 
-def read_annotations(instances: Sequence[Instance], series: Series) -> tuple[Annotation, ...]:
+def read_annotations(instances: Sequence[Instance], series: Series, decoder: Decoder) -> tuple[Annotation, ...]:
     """The contours among ``instances`` that are about this series: same patient, same study, not made by Celadon.
 
     Raises:
@@ -26,7 +26,7 @@ def read_annotations(instances: Sequence[Instance], series: Series) -> tuple[Ann
             continue
         if instance.attributes.get("Manufacturer") == MANUFACTURER:
             continue
-        found.append(read_annotation(stored_file(instance)))
+        found.append(decoder.read_annotation(stored_file(instance)))
     return tuple(found)
 
 

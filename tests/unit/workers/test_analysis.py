@@ -26,7 +26,7 @@ from node.store.jobs import Claim, JobRecord
 from node.store.session import Database
 from node.stores import Stores
 from tests.factories import CONTOURS, SERIES, ct_slice, ct_slices, received, structure_set
-from tests.fakes import DIGEST, FakeDestination, FakePredictor, FakeSegmenter, FakeSource, FakeWriter, raising
+from tests.fakes import DIGEST, HERE, FakeDestination, FakePredictor, FakeSegmenter, FakeSource, FakeWriter, raising
 from workers.analysis import Analysis
 from workers.bootstrap import Workshop
 
@@ -64,6 +64,7 @@ class Site:
         shop = Workshop(
             settings=self.settings,
             stores=self.stores,
+            decoder=HERE,
             segmenters=((self.segmenter, (Anatomy.PANCREAS, Anatomy.STOMACH)),),
             predictors={"fake": self.predictor},
             sources=(self.source,),

@@ -33,6 +33,7 @@ from node.domain.stacking import Stack, stack
 from node.errors import Quarantined, Refused, Retryable
 from tests.factories import SERIES, STUDY, ct_slice, ct_slices, instance, with_meta, write
 from tests.factories import as_file as file_of
+from tests.fakes import HERE
 from tests.servers import require
 from workers.steps.assemble import assemble
 
@@ -154,7 +155,7 @@ def test_the_bundled_series_is_the_volume_that_simpleitk_reads(real: list[Path])
     instances = [instance_from(read_header(path), "", path) for path in reversed(real)]
     made = stack(instances)
     assert isinstance(made, Stack)
-    volume = assemble(made)
+    volume = assemble(made, HERE)
     reader = SimpleITK.ImageSeriesReader()
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(real[0].parent)))
     image = reader.Execute()
@@ -404,7 +405,7 @@ def test_a_series_of_the_factory_is_a_volume(tmp_path: Path) -> None:
     made = stack(instances[::-1])
     assert isinstance(made, Stack)
     expected = [np.frombuffer(one.PixelData, "<u2").reshape(16, 20).astype(np.float32) - 1024 for one in slices]
-    np.testing.assert_array_equal(assemble(made).hu, expected)
+    np.testing.assert_array_equal(assemble(made, HERE).hu, expected)
 
 
 def test_one_value_where_two_are_due_is_absent() -> None:

@@ -25,7 +25,8 @@ from pydicom.uid import (
 
 from node.dicom import validation
 from node.dicom.status import REFUSAL_STATUS
-from node.dicom.validation import DEEPEST_SEQUENCE, validate
+from node.dicom.structure import DEEPEST_SEQUENCE
+from node.dicom.validation import validate
 from node.domain.imaging import Instance
 from node.domain.reasons import ReasonCode
 from node.errors import RefusedAtDoor
@@ -253,12 +254,12 @@ def test_sequences_deeper_than_anyone_needs_are_refused(*, undefined: bool) -> N
 
 
 def test_sequences_without_bottom_are_refused() -> None:
-    """Two thousand levels exhaust the parser, not the listener."""
+    """Two thousand levels, none of which ends, are not followed to the bottom."""
     image = ct_slice()
     opening = b"\x40\x00\x30\xa7SQ\x00\x00\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
     content = as_file(image)
     at = content.index(b"\xe0\x7f\x10\x00")
-    assert reason(content[:at] + opening * 2000 + content[at:], image) is ReasonCode.NOT_PARSEABLE
+    assert reason(content[:at] + opening * 2000 + content[at:], image) is ReasonCode.TOO_DEEP
 
 
 def test_a_segmentation_is_let_in() -> None:

@@ -12,6 +12,7 @@ from node.domain.reasons import ReasonCode
 from node.domain.stacking import Stack, stack
 from node.errors import Fatal, Quarantined, Refused
 from tests.factories import ct_slice, ct_slices, instance, write
+from tests.fakes import HERE
 from workers.steps.assemble import assemble
 
 
@@ -26,7 +27,7 @@ def test_slices_lie_in_the_order_of_the_stack(tmp_path: Path) -> None:
     """Slice k of the volume is the image with the k-th UID, each with its own rescale."""
     slices = ct_slices(4)
     slices[2].RescaleIntercept = "0"
-    volume = assemble(stacked(slices[::-1], tmp_path))
+    volume = assemble(stacked(slices[::-1], tmp_path), HERE)
     assert volume.instance_uids == tuple(one.SOPInstanceUID for one in slices)
     assert volume.hu.dtype == np.float32
     for plane, image in zip(volume.hu, slices, strict=True):
@@ -42,7 +43,7 @@ def test_pixels_of_another_size_than_the_header_says_are_held(tmp_path: Path) ->
     assert path is not None
     path.write_bytes(other.read_bytes())
     with pytest.raises(Quarantined) as held:
-        assemble(made)
+        assemble(made, HERE)
     assert held.value.reason.code is ReasonCode.UNDECODABLE
     assert held.value.reason.detail == "slice 2 decodes to (8, 20), its header says (16, 20)"
 
@@ -52,7 +53,7 @@ def test_several_frames_in_a_slice_are_held(tmp_path: Path) -> None:
     slices = ct_slices(4)
     slices[1].NumberOfFrames, slices[1].PixelData = 2, slices[1].PixelData * 2
     with pytest.raises(Quarantined):
-        assemble(stacked(slices, tmp_path))
+        assemble(stacked(slices, tmp_path), HERE)
 
 
 def test_a_slice_without_rescale_refuses_the_series(tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ def test_a_slice_without_rescale_refuses_the_series(tmp_path: Path) -> None:
     slices = ct_slices(4)
     del slices[2].RescaleSlope
     with pytest.raises(Refused) as refused:
-        assemble(stacked(slices, tmp_path))
+        assemble(stacked(slices, tmp_path), HERE)
     assert refused.value.reason.code is ReasonCode.NO_RESCALE
 
 
@@ -71,6 +72,6 @@ def test_a_file_that_is_gone_says_which_and_what_to_do(tmp_path: Path) -> None:
     assert path is not None
     path.unlink()
     with pytest.raises(Fatal, match=f"{made.instances[3].uid} is gone: check the disk"):
-        assemble(made)
+        assemble(made, HERE)
     with pytest.raises(Fatal):
-        assemble(replace(made, instances=tuple(replace(one, path=None) for one in made.instances)))
+        assemble(replace(made, instances=tuple(replace(one, path=None) for one in made.instances)), HERE)

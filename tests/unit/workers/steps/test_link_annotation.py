@@ -12,6 +12,7 @@ from node.domain.imaging import PatientIdentity, Series
 from node.domain.reasons import ReasonCode
 from node.errors import Fatal, Quarantined, Refused
 from tests.factories import SERIES, ct_slices, instance, series_of, structure_set, write
+from tests.fakes import HERE
 from workers.steps.link_annotation import link_annotation
 
 IMAGES = series_of(ct_slices(3))
@@ -27,7 +28,7 @@ def contours(folder: Path, *datasets: Dataset) -> Series:
 
 def link(annotation: Series, held: Mapping[SeriesUID, Series]) -> tuple[SeriesUID, ...]:
     """Link, where these series are here."""
-    return link_annotation(annotation, held.__contains__, held.__getitem__)
+    return link_annotation(annotation, HERE, held.__contains__, held.__getitem__)
 
 
 def test_a_contour_makes_the_series_here_that_it_references_analysable(tmp_path: Path) -> None:

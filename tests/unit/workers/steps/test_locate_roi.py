@@ -13,7 +13,7 @@ from node.domain.reasons import ReasonCode
 from node.domain.stacking import Stack, stack
 from node.errors import Fatal, Refused
 from tests.factories import SERIES, ct_slices, instance, series_of, structure_set, write
-from tests.fakes import FakeSegmenter, raising
+from tests.fakes import HERE, FakeSegmenter, raising
 from workers.steps.assemble import assemble
 from workers.steps.locate_roi import locate_roi, read_annotations
 
@@ -28,7 +28,7 @@ def volume(tmp_path_factory: pytest.TempPathFactory) -> Volume:
     paths = write(slices, tmp_path_factory.mktemp("volume"))
     made = stack([instance(one, path=path) for one, path in zip(slices, paths, strict=True)])
     assert isinstance(made, Stack)
-    return assemble(made)
+    return assemble(made, HERE)
 
 
 def stored(folder: Path, dataset: Dataset) -> Instance:
@@ -38,7 +38,7 @@ def stored(folder: Path, dataset: Dataset) -> Instance:
 
 def test_contours_of_this_patient_and_study_are_read(tmp_path: Path) -> None:
     """With their regions."""
-    (found,) = read_annotations([stored(tmp_path, structure_set(SERIES))], IMAGES)
+    (found,) = read_annotations([stored(tmp_path, structure_set(SERIES))], IMAGES, HERE)
     assert [region.label for region in found.regions] == ["Pancreas tumour"]
 
 
@@ -56,7 +56,7 @@ def test_contours_of_this_patient_and_study_are_read(tmp_path: Path) -> None:
 def test_other_contours_are_never_used(tmp_path: Path, changes: dict[str, object]) -> None:
     """Of another patient, study or of our own making: they reference this series all the same."""
     foreign = replace(stored(tmp_path, structure_set(SERIES)), **changes)
-    assert read_annotations([foreign], IMAGES) == ()
+    assert read_annotations([foreign], IMAGES, HERE) == ()
 
 
 def test_a_contour_that_cannot_be_read_is_a_reason_not_to_go_on(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_contour_that_cannot_be_read_is_a_reason_not_to_go_on(tmp_path: Path) 
     assert bad.path is not None
     bad.path.write_bytes(bad.path.read_bytes()[:200])
     with pytest.raises(Refused) as refused:
-        read_annotations([good, bad], IMAGES)
+        read_annotations([good, bad], IMAGES, HERE)
     assert refused.value.reason.code is ReasonCode.ANNOTATION_UNREADABLE
 
 
@@ -76,7 +76,7 @@ def test_a_contour_whose_file_is_gone_is_for_a_person(tmp_path: Path) -> None:
     assert lost.path is not None
     lost.path.unlink()
     with pytest.raises(Fatal):
-        read_annotations([lost], IMAGES)
+        read_annotations([lost], IMAGES, HERE)
 
 
 def test_the_first_segmenter_with_an_answer_is_believed(volume: Volume) -> None:
