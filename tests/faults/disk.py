@@ -97,9 +97,11 @@ def failing_results(folder: Path, faults: tuple[str, ...] = ANALYSER_FAULTS) -> 
 
 def small_disk(folder: Path) -> Row:
     """A file system that fills up with everything on it, and has room again later."""
-    with tmpfs(folder), site(folder / "node", f"sqlite:///{folder / 'node' / 'celadon.db'}", "small disk") as one:
+    # Beside what is sent, and the logs: those have room.
+    disk = folder / "node"
+    with tmpfs(disk), site(disk, f"sqlite:///{disk / 'celadon.db'}", "small disk") as one:
         big = Sender(one.site, "big", size=128)
-        ballast = folder / "ballast"
+        ballast = disk / "ballast"
         ballast.write_bytes(bytes(_BALLAST_MB * 2**20))
         left: list[Path] = []
         for _ in range(_MANY_SERIES):

@@ -52,6 +52,8 @@ HOSTILE_HOSTS: Final = tuple(f"127.0.0.{number}" for number in range(2, 9))
 ECHO_EVERY_S: Final = 0.02
 RECONNECT_AFTER_S: Final = 0.05
 SETTLE_S: Final = 90.0
+LONGEST_P99_MS: Final = 1000.0
+LARGEST_GROWTH_MB: Final = 150.0
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,14 @@ class Outcome:
     most_rss_mb: float
     most_connections: int
     after: Usage
+
+    @property
+    def is_harmless(self) -> bool:
+        """Whether every echo was answered, nearly all within a second, and nothing grew for good."""
+        grown_mb = self.most_rss_mb - self.before.rss_mb
+        left = (self.after.threads, self.after.descriptors, self.after.connections)
+        was = (self.before.threads, self.before.descriptors, 0)
+        return not self.failed and self.p99_ms <= LONGEST_P99_MS and grown_mb <= LARGEST_GROWTH_MB and left == was
 
 
 # ---- the hostile peers
@@ -365,7 +375,9 @@ def make_certificates(folder: Path) -> Path:
     return folder
 
 
-def _matrix(peers: int, seconds: float) -> None:
+def _matrix(peers: int, seconds: float) -> bool:
+    """Plain and TLS, printed; whether a legitimate peer was served in time and nothing was left behind."""
+    kept = True
     folder = Path(tempfile.mkdtemp(prefix="celadon-tls-"))
     try:
         for name, certificates in (("plain", None), ("TLS", make_certificates(folder))):
@@ -373,11 +385,13 @@ def _matrix(peers: int, seconds: float) -> None:
             _say(f"{name}: {peers} hostile peers, {seconds:g} s")
             for key, one in asdict(outcome).items():
                 _say(f"  {key:18} {one:.1f}" if isinstance(one, float) else f"  {key:18} {one}")
+            kept = kept and outcome.is_harmless
     finally:
         shutil.rmtree(folder)
+    return kept
 
 
-def main() -> None:
+def main() -> int:
     """The command line; ``serve`` and ``attack`` are the processes that the matrix starts."""
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command")
@@ -396,8 +410,9 @@ def main() -> None:
             tls = _client_context(asked.certificates) if asked.certificates else None
             asyncio.run(_attack(asked.port, asked.count, tls))
         case _:
-            _matrix(asked.peers, asked.seconds)
+            return 0 if _matrix(asked.peers, asked.seconds) else 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
