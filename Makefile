@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test bench servers lint format clean
+.PHONY: help setup demo test bench fuzz servers lint format clean
 
 help:            ## what there is
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | expand -t 12
@@ -30,6 +30,10 @@ test: setup servers  ## everything (one worker a core)
 
 bench: setup servers  ## the benchmarks: tables with ratios from one run
 	$(BIN)/python -m tests.bench
+
+fuzz: setup      ## 20,000 hostile conversations and 20,000 hostile files; takes about fifteen minutes
+	$(BIN)/python -m tests.faults.fuzz protocol
+	$(BIN)/python -m tests.faults.fuzz files
 
 lint: setup      ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
