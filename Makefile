@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test faults bench servers lint format clean
+.PHONY: help setup demo test faults fuzz bench servers lint format clean
 
 help:            ## what there is
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | expand -t 12
@@ -28,15 +28,20 @@ servers:         ## as root on Debian: the servers and tools that the tests use
 test: setup servers  ## everything (one worker a core)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-faults: setup servers  ## the matrices of faults, each with its table: kills, disks, hostile peers (half an hour)
+faults: setup servers  ## the matrices of faults, each with its table: kills, disks, hostile peers, fuzzing (an hour)
 	$(BIN)/python -m tests.faults durability
 	$(BIN)/python -m tests.faults disk
 	$(BIN)/python -m tests.faults kills --engine sqlite
 	$(BIN)/python -m tests.faults kills --engine postgresql
 	$(BIN)/python -m tests.faults.hostile_peers --peers 1000
+	$(MAKE) fuzz
 
 bench: setup servers  ## the benchmarks: tables with ratios from one run
 	$(BIN)/python -m tests.bench
+
+fuzz: setup      ## 20,000 hostile conversations and 20,000 hostile files; takes about fifteen minutes
+	$(BIN)/python -m tests.faults.fuzz protocol
+	$(BIN)/python -m tests.faults.fuzz files
 
 lint: setup      ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ from pydicom.uid import JPEG2000, UID, JPEG2000Lossless
 
 _JPEG_2000: Final = frozenset({JPEG2000Lossless, JPEG2000})
 _SOC_SIZ: Final = b"\xff\x4f\xff\x51"
+_JP2: Final = b"\x00\x00\x00\x0cjP  \r\n\x87\n"  # ITU-T T.800 section I.5.1
 _SOI: Final = b"\xff\xd8"
 _MARKER: Final = 0xFF
 # SOF0 to SOF15 without DHT, JPG and DAC (ITU-T T.81 table B.1), and SOF55 of JPEG-LS (ITU-T T.87 section C.1.1).
@@ -17,7 +18,7 @@ _START_OF_FRAME: Final = (frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}) | {
 
 def begins_image(fragment: bytes) -> bool:
     """Whether a fragment starts an image, rather than continuing one."""
-    return fragment.startswith(_SOI) or _SOC_SIZ in fragment[:256]
+    return fragment.startswith((_SOI, _JP2)) or _SOC_SIZ in fragment[:256]
 
 
 def size_of(fragment: bytes, syntax: UID) -> tuple[int, int] | None:

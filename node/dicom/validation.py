@@ -38,11 +38,13 @@ _WITHOUT_PIXELS: Final = frozenset(
     }
 )
 """Of the SOP classes that the listener accepts, those that are no images (PS3.3 section A)."""
-_IMAGE: Final = ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated")
+_IMAGE: Final = ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated", "PhotometricInterpretation")
 _READ_TAGS: Final = DOOR_TAGS | {int(Tag(keyword)) for keyword in _IMAGE}
 _FEW_ELEMENTS: Final = 5000
 _one_at_a_time: Final = threading.Lock()
 """For objects of which much must be read: elements take a hundred times the memory that they took on the wire."""
+_HALF_COLOURS: Final = "YBR_FULL_422"
+"""Uncompressed: two pixels share their colours, four bytes where there would be six (PS3.3 section C.7.6.3.1.2)."""
 _BITS_PER_BYTE: Final = 8
 _OFFSET_TABLE_AND_ONE_FRAGMENT: Final = 2
 _PREAMBLE_BYTES: Final = 132
@@ -61,6 +63,7 @@ class _Image(NamedTuple):
     frames: Any
     samples: Any
     bits: Any
+    colours: Any
 
 
 def validate(content: bytes, *, sop_class_uid: str, sop_instance_uid: str) -> Instance:
@@ -126,6 +129,8 @@ def _require_whole_pixels(
             raise RefusedAtDoor(ReasonCode.PIXEL_DATA_LENGTH, "there are no pixel data")
         return
     expected = _pixel_bytes(image)
+    if image.colours == _HALF_COLOURS and not syntax.is_encapsulated:
+        expected = expected * 2 // 3
     if expected > LARGEST_PIXELS_BYTES:
         raise RefusedAtDoor(ReasonCode.TOO_LARGE, f"{expected} bytes of pixels")
     if syntax.is_encapsulated:

@@ -177,8 +177,8 @@ def fuzz(kind: str, cases: int, seed: int, *, progress: Callable[[str], None] = 
         with ThreadPoolExecutor(THREADS) as threads:
             list(threads.map(lambda _: target.is_served(), range(THREADS * 20)))
             list(threads.map(attack, range(-THREADS * 20, 0)))
-        verdict.before = target.settled()
         attack.forget()
+        verdict.before = target.settled()
         begun = time.monotonic()
         with ThreadPoolExecutor(THREADS) as threads:
             for start in range(0, cases, BATCH):
@@ -294,11 +294,21 @@ class _Files(_Attack):
             return f"case {number} ({made.kind}): answered 0x0110"
         return self._decode(made, number) if status == 0 else ""
 
+    def forget(self) -> None:
+        """Count from now on, over new associations."""
+        super().forget()
+        self._leave()
+
     def end(self) -> None:
         """Close the associations and the sandbox."""
+        self._leave()
+        self._sandbox.close()
+
+    def _leave(self) -> None:
         for peer in self._peers:
             peer.socket.close()
-        self._sandbox.close()
+        self._peers.clear()
+        self._own = threading.local()
 
     def _store(self, made: Case, number: int) -> int | None:
         peer = getattr(self._own, "peer", None)
@@ -359,9 +369,8 @@ def main() -> int:
     verdict = fuzz(asked.kind, asked.cases, asked.seed, progress=_say)
     for key, one in asdict(verdict).items():
         _say(f"{key:16} {json.dumps(one, indent=2, sort_keys=True) if isinstance(one, dict | list) else one}")
-    _say(
-        f"{asked.kind}: {verdict.cases} cases, {verdict.cases / max(verdict.seconds, 1e-9):.0f}/s, {verdict.leaked} leaked"
-    )
+    rate = verdict.cases / max(verdict.seconds, 1e-9)
+    _say(f"{asked.kind}: {verdict.cases} cases, {rate:.0f}/s, {verdict.leaked} leaked")
     return 0 if verdict.is_good else 1
 
 

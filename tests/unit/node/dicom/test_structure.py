@@ -89,7 +89,7 @@ def test_sequences_are_looked_through() -> None:
     content = as_file(structure_set("2.25.7002"))
     offset = 144 + struct.unpack_from("<I", content, 140)[0]
     made = structure_of(content, offset, implicit=False, big_endian=False, read={0x30060010})
-    assert made.read_elements == 7  # three sequences in each other, an item each, and the UIDs within
+    assert made.read_elements == 8  # three sequences in each other, an item in each, and a UID in two of these
     assert made.elements > 50
 
 

@@ -305,3 +305,37 @@ def test_the_patient_of_a_ct_is_in_the_instance() -> None:
     image = ct_slice()
     assert admit(as_file(image), image).patient.key() == ("PAT-1", "HOSPITAL")
     assert admit(as_file(image), image).sop_class_uid == CTImageStorage
+
+
+def test_uncompressed_pixels_may_share_their_colours() -> None:
+    """YBR_FULL_422 has four bytes for two pixels, and no other number (PS3.3 section C.7.6.3.1.2)."""
+    changes = {"SamplesPerPixel": 3, "BitsAllocated": 8, "PhotometricInterpretation": "YBR_FULL_422"}
+    image = ct_slice(rows=4, columns=6, PixelData=bytes(4 * 6 * 2), **changes)
+    assert admit(as_file(image), image)
+    image.PixelData = bytes(4 * 6 * 3)
+    assert reason(as_file(image), image) is ReasonCode.PIXEL_DATA_LENGTH
+
+
+def test_references_without_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read at the door is bounded by itself: its elements become objects."""
+    monkeypatch.setattr(validation, "MOST_READ_ELEMENTS", 200)
+    image = ct_slice()
+    item = b"\xfe\xff\x00\xe0\x00\x00\x00\x00"
+    content = as_file(image)
+    at = content.index(b"\x10\x00\x10\x00PN")
+
+    def references(count: int) -> bytes:
+        head = b"\x08\x00\x15\x11SQ\x00\x00" + (8 * count).to_bytes(4, "little")
+        return content[:at] + head + item * count + content[at:]
+
+    assert admit(references(100), image)
+    assert reason(references(200), image) is ReasonCode.TOO_LARGE
+
+
+def test_an_image_with_a_jp2_header_begins_with_it() -> None:
+    """However long that header is, the code stream behind it is found (ITU-T T.800 annex I)."""
+    image = ct_slice(rows=64, columns=64)
+    image.compress(JPEG2000Lossless, generate_instance_uid=False)
+    stream = next(generate_frames(image.PixelData, number_of_frames=1))
+    image.PixelData = encapsulate([b"\x00\x00\x00\x0cjP  \r\n\x87\n" + bytes(2000) + stream])
+    assert admit(as_file(image), image)
