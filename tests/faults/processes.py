@@ -31,7 +31,7 @@ from node.store import jobs, outbox, session
 from node.store.session import Database
 from node.stores import Stores
 from tests.factories import as_file, ct_slice
-from tests.fakes import FakePredictor, FakeSegmenter, FakeSource
+from tests.fakes import HERE, FakePredictor, FakeSegmenter, FakeSource
 from workers import __main__ as workers_command
 from workers import analysis
 from workers.bootstrap import Workshop
@@ -153,6 +153,7 @@ def workshop(settings: Settings) -> Workshop:
     return Workshop(
         settings=settings,
         stores=Stores.open(settings),
+        decoder=HERE,
         segmenters=((FakeSegmenter(), (Anatomy.PANCREAS,)),),
         predictors={"fake": FakePredictor()},
         sources=(FakeSource(),),
