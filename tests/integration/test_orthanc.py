@@ -114,13 +114,13 @@ def test_storescu_to_orthanc_to_node_keeps_the_compressed_stream(orthanc: DemoPa
 
 
 def test_contours_follow_their_images(orthanc: DemoPacs, node: Node, case: DemoCase) -> None:
-    """The SEG is routed too, and the association ends about a second after the last object."""
+    """The SEG is routed too, and the associations end by themselves after the last object."""
     orthanc.route_to(node.peer)
     orthanc.store(case.paths)
     node.wait_for(11)
     assert node.arrived[-1][:2] == (ExplicitVRLittleEndian, case.seg_uid)
-    wait_until(lambda: node.releases == 2, 3)
-    assert node.releases == 2
+    wait_until(lambda: node.releases >= 2, 20)
+    assert node.releases >= 2  # one for each SOP class at least
 
 
 def altered(source: Path, target: Path, **values: str) -> Path:
