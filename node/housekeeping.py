@@ -1,7 +1,6 @@
 """Housekeeping: pruning and sweeping beside the work of a process, in a thread that never ends it."""
 
 import threading
-import time
 from datetime import timedelta
 
 from node import log
@@ -27,17 +26,21 @@ def tidy(retention: Retention, keep_days: int | None) -> None:
 
 
 def tidy_in_background(
-    retention: Retention, *, keep_days: int | None = None, interval_s: float | None = None
+    retention: Retention,
+    *,
+    keep_days: int | None = None,
+    interval_s: float | None = None,
+    stop: threading.Event | None = None,
 ) -> threading.Thread:
-    """Tidy now and then every ``interval_s`` seconds; once, when that is None.
+    """Tidy now and then every ``interval_s`` seconds until ``stop`` is set; once, when that is None.
 
     The thread ends with its process, wherever it is: what it does may be cut anywhere, and is taken up again.
     """
+    ended = stop or threading.Event()
 
     def run() -> None:
         tidy(retention, keep_days)
-        while interval_s is not None:
-            time.sleep(interval_s)
+        while interval_s is not None and not ended.wait(interval_s):
             tidy(retention, keep_days)
 
     thread = threading.Thread(target=run, name="housekeeping", daemon=True)

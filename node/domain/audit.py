@@ -33,7 +33,7 @@ class AuditAction(StrEnum):
     DELIVERY_FAILED = "deliverer:object:fail"
     JOB_SUPERSEDED = "node:job:supersede"
     SERIES_PRUNED = "node:series:prune"
-    SET_ASIDE_PRUNED = "node:set-aside:prune"
+    SET_ASIDE_PRUNED = "node:leftover:prune"
     JOB_RETRIED = "person:job:retry"
 
 

@@ -1,5 +1,6 @@
 """Housekeeping: a round prunes and sweeps, says what it did, and never ends the process that it helps."""
 
+import threading
 from datetime import timedelta
 
 import pytest
@@ -72,7 +73,11 @@ def test_a_round_that_fails_is_an_error_in_the_log(error: Exception, said: str) 
 def test_rounds_go_on_beside_the_process() -> None:
     """Every interval, also after one that failed; without an interval there is one."""
     again, once = FakeRetention(error=OSError(5, "x")), FakeRetention()
-    tidy_in_background(again, keep_days=1, interval_s=0.01)  # type: ignore[arg-type]
+    stop = threading.Event()
+    rounds = tidy_in_background(again, keep_days=1, interval_s=0.01, stop=stop)  # type: ignore[arg-type]
     tidy_in_background(once).join(5)  # type: ignore[arg-type]
     wait_until(lambda: len(again.asked) > 2 or None, "several rounds")
     assert once.asked == ["sweep"]
+    stop.set()
+    rounds.join(5)
+    assert not rounds.is_alive()
