@@ -206,6 +206,8 @@ def _judge(target: Target, verdict: Verdict) -> None:
     for path in target.blobs():
         content = path.read_bytes()
         verdict.stored += 1
+        if path.name == ".database":  # says whose blobs these are
+            continue
         verdict.bad_names += path.name != hashlib.sha256(content).hexdigest() or any(content[:128])
 
 
