@@ -6,13 +6,44 @@ from enum import StrEnum
 
 
 class ClinicalVariable(StrEnum):
-    """The variables that the DICOM header can give; the value is the name used in files and reports."""
+    """What the two models ask about a patient; the value is the name used in files and reports.
+
+    Sources: PORCELAIN (doi 10.1038/s41746-025-02303-9), "Clinical branch"; GTRNet (doi 10.1038/s41746-025-02002-5),
+    Table 3, for size, differentiation and Lauren type.
+    """
 
     AGE = "age"
     SEX = "sex"
     HEIGHT = "height"
     WEIGHT = "weight"
     BMI = "bmi"
+    CLINICAL_T = "clinical_t"
+    CLINICAL_N = "clinical_n"
+    LESION_SITE = "lesion_site"
+    CA19_9 = "ca19_9"
+    CEA = "cea"
+    CA125 = "ca125"
+    WBC = "wbc"
+    NEUTROPHILS = "neutrophils"
+    LYMPHOCYTES = "lymphocytes"
+    MONOCYTES = "monocytes"
+    HAEMOGLOBIN = "haemoglobin"
+    PLATELETS = "platelets"
+    ALBUMIN = "albumin"
+    GLOBULIN = "globulin"
+    ALT = "alt"
+    AST = "ast"
+    ALP = "alp"
+    GGT = "ggt"
+    BILIRUBIN_TOTAL = "bilirubin_total"
+    BILIRUBIN_DIRECT = "bilirubin_direct"
+    NLR = "nlr"
+    PLR = "plr"
+    LMR = "lmr"
+    AGR = "agr"
+    TUMOUR_SIZE = "tumour_size"
+    DIFFERENTIATION = "differentiation"
+    LAUREN_TYPE = "lauren_type"
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,11 @@ class Explanation:
     """The index of the box's first voxel in the volume."""
     key_slices: tuple[int, ...]
     """Slice indices of the volume to show, the most telling first."""
+    roi_dice: float | None = None
+    """Dice coefficient, in [0, 1], of the map binarised at half its maximum with the region; None when not computed.
+
+    How far the model looked where the lesion is (GTRNet, doi 10.1038/s41746-025-02002-5, results).
+    """
 
     @property
     def is_empty(self) -> bool:
@@ -105,6 +110,60 @@ class Explanation:
             plane = self.saliency[index - z]
             full[y : y + plane.shape[0], x : x + plane.shape[1]] = plane
         return full
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """How much one input moved the output away from the base (a Shapley value), in logits."""
+
+    name: str
+    """A clinical variable as ``ClinicalVariable`` names it, or ``image`` for the whole image embedding."""
+    logits: float
+    answer: str = ""
+    """The input's value with its unit as a person reads it; empty for the image."""
+    is_imputed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Shapley values (SHAP) of one output: ``base_logit`` plus all contributions is ``logit``."""
+
+    base_logit: float
+    """The mean output over the background rows."""
+    logit: float
+    contributions: tuple[Contribution, ...]
+    """The largest in size first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A probability that is known only as lying between two, both included."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class NomogramItem:
+    """One line of a nomogram: what was answered, and the points it gives."""
+
+    name: str
+    answer: str | None
+    """None: unknown."""
+    points: Interval
+    """On the nomogram's scale of 0 to 100 for its widest line; a range when the answer is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nomogram:
+    """A nomogram's reading for one patient (GTRNet, doi 10.1038/s41746-025-02002-5, Table 3)."""
+
+    items: tuple[NomogramItem, ...]
+    total_points: Interval
+    probabilities: tuple[tuple[Quantity, Interval], ...]
+    """For each category; a range over all values that unknown items could have."""
+    notes: tuple[str, ...] = ()
+    """What limits it, as sentences without patient data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +199,8 @@ class Prediction:
     """The conclusion for each slice that voted, in slice order; empty when there was no vote."""
     explanation: Explanation
     notes: tuple[Note, ...] = ()
+    attribution: Attribution | None = None
+    nomogram: Nomogram | None = None
     clinical_used: tuple[str, ...] = ()
     """Names of the clinical variables that had a value."""
     clinical_imputed: tuple[str, ...] = ()
