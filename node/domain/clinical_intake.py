@@ -1,0 +1,98 @@
+"""Values on their way in: what a source said of a patient, how it was read, and what people have decided about it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol
+
+from node.domain.clinical import ClinicalVariable, ValueReason, ValueState
+from node.domain.imaging import PatientIdentity
+
+ENTERED: Final = "entered"
+"""The source that is a person: what it says has no laboratory's time, and is newest by when it was typed."""
+
+STATES: Final[dict[ValueReason, ValueState]] = {
+    ValueReason.UNIT_MISSING: ValueState.HELD,
+    ValueReason.UNIT_UNKNOWN: ValueState.HELD,
+    ValueReason.UNIT_NOT_ACCEPTED: ValueState.HELD,
+    ValueReason.NOT_A_NUMBER: ValueState.REFUSED,
+    # Neither zero nor the limit is what was measured. A person who wants the limit to count enters it.
+    ValueReason.CENSORED: ValueState.HELD,
+    ValueReason.SPECIMEN: ValueState.REFUSED,
+    ValueReason.NEGATIVE: ValueState.REFUSED,
+    ValueReason.IMPLAUSIBLE: ValueState.HELD,
+    ValueReason.UNKNOWN_CATEGORY: ValueState.HELD,
+    ValueReason.FUTURE: ValueState.HELD,
+    ValueReason.NO_TIME: ValueState.HELD,
+    ValueReason.NOT_FINAL: ValueState.HELD,
+    ValueReason.WITHDRAWN: ValueState.SUPERSEDED,
+    ValueReason.STALE: ValueState.HELD,
+    ValueReason.AFTER_STUDY: ValueState.HELD,
+    ValueReason.PATIENT_CONTRADICTED: ValueState.HELD,
+    ValueReason.TOO_LONG: ValueState.REFUSED,
+}
+"""What becomes of a value for each reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawValue:
+    """One value as a source sent it, before anything is believed."""
+
+    variable: ClinicalVariable
+    text: str
+    unit: str = ""
+    observed_at: datetime | None = None
+    is_final: bool = True
+    is_withdrawn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReadValue:
+    """A raw value with what was made of it."""
+
+    raw: RawValue
+    value: float | str | None
+    """In ``unit``; None when nothing could be made of it."""
+    unit: str
+    reason: ValueReason | None = None
+
+    @property
+    def state(self) -> ValueState:
+        """What may be done with it."""
+        return ValueState.USABLE if self.reason is None else STATES[self.reason]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedValue:
+    """A read value with whom it is said to be of and where it came from."""
+
+    patient: PatientIdentity
+    """As the source names it; name, birth date and sex are empty where it does not say."""
+    read: ReadValue
+    source: str
+    source_id: str
+    """The message, file row or resource it came in."""
+    group: str = ""
+    """The order or report it belongs to: a correction replaces values of the same group."""
+    by: str = ""
+    """The person who entered it."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownValue:
+    """A value that is stored, with its newest state."""
+
+    id: int
+    received: ReceivedValue
+    received_at: datetime
+    state: ValueState
+    reason: ValueReason | None
+    decided_by: str = ""
+
+
+class KnownValues(Protocol):
+    """Everything that is known of patients."""
+
+    def of(self, patient: PatientIdentity) -> Sequence[KnownValue]:
+        """The values of a patient in the order in which they came, those of merged identifiers among them."""
+        ...
