@@ -62,6 +62,14 @@ class Failpoint(StrEnum):
     """The destination has answered; the answers are in memory alone."""
     OUTBOX_RECORDED = "outbox.recorded"
     """The answers are durable."""
+    HL7_RECEIVED = "hl7.received"
+    """A whole HL7 message is here; nothing of it is stored."""
+    CLINICAL_BEFORE_COMMIT = "clinical.before_commit"
+    """All rows of the values are written in a transaction that is still open."""
+    CLINICAL_COMMITTED = "clinical.committed"
+    """The values are durable; nobody has been told."""
+    HL7_BEFORE_REPLY = "hl7.before_reply"
+    """The acknowledgement is made and not sent."""
 
 
 class Action(StrEnum):

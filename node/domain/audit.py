@@ -35,6 +35,12 @@ class AuditAction(StrEnum):
     SERIES_PRUNED = "node:series:prune"
     SET_ASIDE_PRUNED = "node:leftover:prune"
     JOB_RETRIED = "person:job:retry"
+    CLINICAL_RECEIVED = "node:clinical:receive"
+    CLINICAL_ENTERED = "person:clinical:enter"
+    CLINICAL_DECIDED = "person:clinical:decide"
+    CLINICAL_EXPORTED = "person:clinical:export"
+    PATIENTS_MERGED = "node:patient:merge"
+    MESSAGE_REFUSED = "peer:message:refuse"
 
 
 class AuditOutcome(StrEnum):

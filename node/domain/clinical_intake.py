@@ -90,6 +90,45 @@ class KnownValue:
     decided_by: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class MessageIdentity:
+    """What makes two messages one: sender, control ID, and content, since counters of senders start again."""
+
+    sender: str
+    control_id: str
+    sha256: str
+    """Of everything but the header, which a sender that repeats itself may date anew."""
+    kind: str
+    """``ORU^R01`` or ``ADT^A40``, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Two identifiers of one patient."""
+
+    prior: PatientIdentity
+    survivor: PatientIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What is to be stored at once or not at all."""
+
+    values: tuple[ReceivedValue, ...] = ()
+    merges: tuple[Merge, ...] = ()
+    message: MessageIdentity | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What came of an intake that is durable now."""
+
+    is_duplicate: bool = False
+    value_ids: tuple[int, ...] = ()
+    reopened: tuple[str, ...] = ()
+    """Jobs that analyse a series again because of it."""
+
+
 class KnownValues(Protocol):
     """Everything that is known of patients."""
 

@@ -213,3 +213,70 @@ audit = Table(
     Column("details", JSON, nullable=False),
     comment="Append-only: triggers refuse UPDATE and DELETE",
 )
+
+clinical_values = Table(
+    "clinical_values",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("patient_id", Text, nullable=False),
+    Column("issuer", Text, nullable=False),
+    Column("name", Text, nullable=False, default=""),
+    Column("birth_date", String(32), nullable=False, default=""),
+    Column("sex", String(16), nullable=False, default=""),
+    Column("variable", String(32), nullable=False),
+    Column("raw_text", Text, nullable=False),
+    Column("raw_unit", Text, nullable=False),
+    Column("number", Float),
+    Column("word", String(64)),
+    Column("unit", String(32), nullable=False),
+    Column("source", String(32), nullable=False),
+    Column("source_id", Text, nullable=False),
+    Column("group_id", Text, nullable=False, default=""),
+    Column("entered_by", Text, nullable=False, default=""),
+    Column("observed_at", UtcDateTime),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", String(32), nullable=False, default=""),
+    Index("ix_clinical_values_patient_id_issuer", "patient_id", "issuer"),
+    comment="One row a value as it arrived; rows are only added: what was decided later is in clinical_decisions",
+)
+
+clinical_decisions = Table(
+    "clinical_decisions",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("value_id", BigInteger, ForeignKey("clinical_values.id"), nullable=False, index=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", String(32), nullable=False, default=""),
+    Column("decided_by", Text, nullable=False),
+    comment="What people and corrections have made of values; the newest row of a value counts",
+)
+
+patient_aliases = Table(
+    "patient_aliases",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("prior_id", Text, nullable=False),
+    Column("prior_issuer", Text, nullable=False),
+    Column("survivor_id", Text, nullable=False),
+    Column("survivor_issuer", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("source_id", Text, nullable=False),
+    UniqueConstraint("prior_id", "prior_issuer", "survivor_id", "survivor_issuer"),
+    comment="Identifiers that were merged (ADT^A40): prior and survivor name one patient",
+)
+
+hl7_messages = Table(
+    "hl7_messages",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("sender", Text, nullable=False),
+    Column("control_id", Text, nullable=False),
+    Column("sha256", DIGEST, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("count", Integer, nullable=False),
+    UniqueConstraint("sender", "control_id", "sha256"),
+    comment="One row an HL7 message that was acknowledged: one that comes again is known; sha256: of all but its header",
+)
