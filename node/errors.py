@@ -7,6 +7,7 @@
     │   ├── Refused           a series that is not analysed, with a coded reason
     │   └── Quarantined       a series that a person must look at, with a coded reason
     ├── Retryable             the surroundings are at fault; trying again may help
+    ├── SourceSilent          a clinical source cannot be asked; the analysis goes on without it
     └── Fatal                 Celadon itself or its installation is at fault; a person must look
         └── BundleError       a model bundle is incomplete, changed or does not fit
 
@@ -48,6 +49,15 @@ class Quarantined(Rejected):
 
 class Retryable(CeladonError):
     """Something outside failed that may work later: a locked database, an archive that does not answer."""
+
+
+class SourceSilent(CeladonError):
+    """A clinical source that could not be asked; carries a short code for people and metrics."""
+
+    def __init__(self, code: str) -> None:
+        """``code``: as short as ``HTTP_500``, without anything that the source has said."""
+        super().__init__(code)
+        self.code = code
 
 
 class Fatal(CeladonError):

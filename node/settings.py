@@ -12,6 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from node.domain.clinical import ClinicalVariable
 from node.domain.coding import Anatomy
 from node.domain.identifiers import AeTitle
 from node.errors import UsageError
@@ -117,6 +118,21 @@ class WorkersSettings(_Section):
     """Number of analysing processes; they share the cores."""
 
 
+class ClinicalSettings(_Section):
+    """Clinical variables: who is asked, in what order, and for what an analysis waits."""
+
+    sources: tuple[str, ...] = ("entered", "hl7", "csv", "dicom-header")
+    """Sources by name; of several that know a variable the first is believed."""
+    issuer: str = ""
+    """Issuer of the patient IDs that come without one; images and messages must agree on it."""
+    stale_days: dict[ClinicalVariable, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """Days before the study that a value of a variable may be old, where the shipped limit is not wanted."""
+    required: tuple[ClinicalVariable, ...] = ()
+    """What an analysis waits for."""
+    wait_minutes: Annotated[float, Field(ge=0)] = 0.0
+    """How long, counted from the complete series; then it goes on, and what is missing is imputed."""
+
+
 class SandboxSettings(_Section):
     """The processes that decode what was received."""
 
@@ -166,6 +182,7 @@ class Settings(BaseSettings):
     """For each organ, where contours are looked for, in order."""
     workers: WorkersSettings = Field(default_factory=WorkersSettings)
     sandbox: SandboxSettings = Field(default_factory=SandboxSettings)
+    clinical: ClinicalSettings = Field(default_factory=ClinicalSettings)
     mode: Mode = Mode.LIVE
 
     @model_validator(mode="after")

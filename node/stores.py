@@ -7,6 +7,7 @@ from node.dicom.sandbox import Limits, Sandbox
 from node.settings import Settings
 from node.store.audit import AuditTrail
 from node.store.blobs import BlobStore
+from node.store.clinical import ClinicalStore
 from node.store.inbox import SqlInbox
 from node.store.jobs import JobStore
 from node.store.outbox import Outbox
@@ -28,6 +29,7 @@ class Stores:
     audit: AuditTrail
     blobs: BlobStore
     retention: Retention
+    clinical: ClinicalStore
 
     @classmethod
     def open(cls, settings: Settings, *, intake: bool = False) -> Self:
@@ -52,6 +54,7 @@ class Stores:
             AuditTrail(database),
             blobs,
             Retention(database, blobs),
+            ClinicalStore(database, settings.clinical.issuer),
         )
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 from node.dicom.annotations import read_annotation
 from node.dicom.reading import read_hounsfield, same_content
-from node.domain.clinical import ClinicalValue, ClinicalVariable
+from node.domain.clinical import ClinicalValue, ClinicalVariable, Findings, HeldValue
 from node.domain.coding import Anatomy
 from node.domain.identifiers import InstanceUID, SeriesUID
 from node.domain.imaging import Annotation, Roi, Series, Volume
@@ -102,11 +103,16 @@ class FakeSource:
     name: str = "fake-source"
     values: dict[ClinicalVariable, float | str] = field(default_factory=dict)
     hook: Hook = nothing
+    held: tuple[HeldValue, ...] = ()
+    observed_at: datetime | None = None
 
-    def gather(self, series: Series) -> tuple[ClinicalValue, ...]:  # noqa: ARG002 — the port's signature
+    def gather(self, series: Series) -> Findings:  # noqa: ARG002 — the port's signature
         """The values it was made with."""
         self.hook()
-        return tuple(ClinicalValue(variable, value, "", self.name) for variable, value in self.values.items())
+        values = tuple(
+            ClinicalValue(variable, value, "", self.name, self.observed_at) for variable, value in self.values.items()
+        )
+        return Findings(values, self.held)
 
 
 @dataclass

@@ -36,6 +36,15 @@ Details = dict[str, str | int | float]
 RETRY_AFTER: Final = timedelta(seconds=10)
 
 
+class _Awaiting(Exception):
+    """Required values are missing and may still come."""
+
+    def __init__(self, left: timedelta, reason: Reason) -> None:
+        super().__init__(str(reason))
+        self.left = left
+        self.reason = reason
+
+
 class Analysis:
     """Runs claimed jobs, one after the other, with one set of models."""
 
@@ -53,6 +62,8 @@ class Analysis:
                 self._analyse(claim)
         except LeaseLost:
             log.get().warning(log.JOB_FENCED, job_id=claim.job_id)
+        except _Awaiting as exc:
+            self._put_off(claim, exc)
         except Refused as exc:
             self._finish(claim, JobState.NOT_ANALYSED, exc.reason)
         except Quarantined as exc:
@@ -127,8 +138,19 @@ class Analysis:
     def _gather(self, claim: Claim, series: Series) -> ClinicalRecord:
         with self._step(claim, Step.GATHER_CLINICAL, AuditAction.CLINICAL_GATHERED) as details:
             record = gather_clinical(series, self._shop.sources)
-            details["variables"] = " ".join(value.variable.value for value in record.values)
+            details.update(_gathered(record))
+        self._await_clinical(claim, record)
         return record
+
+    def _await_clinical(self, claim: Claim, record: ClinicalRecord) -> None:
+        """Stop here while required values are missing and there is still time; they wake the job when they come."""
+        wanted = self._shop.settings.clinical
+        missing = [variable.value for variable in wanted.required if record.get(variable) is None]
+        if not missing or claim.completed_at is None:
+            return
+        left = claim.completed_at + timedelta(minutes=wanted.wait_minutes) - datetime.now(UTC)
+        if left > timedelta(0):
+            raise _Awaiting(left, Reason(ReasonCode.AWAITING_CLINICAL, " ".join(missing)))
 
     def _predict(
         self, claim: Claim, series: Series, volume: Volume, roi: Roi, clinical: ClinicalRecord
@@ -247,6 +269,19 @@ class Analysis:
         except Retryable as exc:
             self._leave(claim, exc)
 
+    def _put_off(self, claim: Claim, waiting: _Awaiting) -> None:
+        reason = waiting.reason
+        log.get().info(
+            log.JOB_AWAITING, job_id=claim.job_id, detail=reason.detail, seconds=round(waiting.left.total_seconds())
+        )
+        event = self._event(
+            claim, AuditAction.JOB_RELEASED, AuditOutcome.SUCCESS, {"detail": reason.detail}, reason.code
+        )
+        try:
+            self._jobs.release(claim, waiting.left, event, reason)
+        except Retryable as exc:
+            self._leave(claim, exc)
+
     @staticmethod
     def _leave(claim: Claim, error: Retryable) -> None:
         """Write nothing: the lease will run out and another claim take over; nothing is lost but half a minute."""
@@ -271,6 +306,17 @@ class Analysis:
             reason=reason,
             details=details,
         )
+
+
+def _gathered(record: ClinicalRecord) -> Details:
+    """What the step found, in names and codes: never a patient's value."""
+    details: Details = {"variables": " ".join(value.variable.value for value in record.values)}
+    told = {
+        "conflicts": [f"{one.used.variable}:{one.used.source}/{one.other.source}" for one in record.conflicts],
+        "held": [f"{one.variable}:{one.source}:{one.reason.name}" for one in record.held],
+        "silent": record.silent,
+    }
+    return details | {name: " ".join(found) for name, found in told.items() if found}
 
 
 def _where(error: Exception) -> str:

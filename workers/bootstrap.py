@@ -7,7 +7,7 @@ from importlib.metadata import version
 from models import device, registry
 from models.bundle import Bundle, shipped
 from node import log
-from node.clinical.registry import SOURCES
+from node.clinical.registry import open_sources
 from node.destinations.registry import destinations
 from node.dicom.reading import ATTRIBUTES
 from node.dicom.sandbox import Decoder
@@ -52,7 +52,7 @@ def open_workshop(settings: Settings) -> Workshop:
         decoder=decoder,
         segmenters=segmenters,
         predictors={name: _predictor(name) for name in wanted},
-        sources=tuple(source() for source in SOURCES.values()),
+        sources=open_sources(settings.clinical, stores.clinical),
         writers=tuple(resolve(name) for name in WRITERS),
         destinations=destinations(settings),
         node_version=version("celadon"),

@@ -84,7 +84,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_hl7_messages")),
         sa.UniqueConstraint("sender", "control_id", "sha256", name=op.f("uq_hl7_messages_sender")),
         comment=(
-            "One row an HL7 message that was acknowledged: one that comes again is known; sha256: of all but its header"
+            "One row an HL7 message that was acknowledged: one that comes again is known; sha256: of all but its MSH"
         ),
     )
 

@@ -4,17 +4,12 @@ import re
 from datetime import UTC, date, datetime
 from typing import Final
 
-from node.domain.clinical import ClinicalValue, ClinicalVariable
+from node.domain.clinical import ClinicalValue, ClinicalVariable, Findings
+from node.domain.clinical_variables import ROWS, NumberRow
 from node.domain.imaging import Series
 
 _AGE_IN_YEARS: Final = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 _DAYS_A_YEAR: Final = 365.25
-# What lies outside is a typing error, not a patient: Patient's Size is in metres, but often sent in centimetres.
-_PLAUSIBLE: Final = {
-    ClinicalVariable.AGE: (0.0, 120.0),
-    ClinicalVariable.HEIGHT: (0.4, 2.6),
-    ClinicalVariable.WEIGHT: (2.0, 400.0),
-}
 
 
 class DicomHeaderSource:
@@ -22,8 +17,11 @@ class DicomHeaderSource:
 
     name = "dicom-header"
 
-    def gather(self, series: Series) -> tuple[ClinicalValue, ...]:
-        """Age in years (a), sex (M or F), size in metres (m) and weight in kilograms (kg), as far as plausible."""
+    def gather(self, series: Series) -> Findings:
+        """Age in years (a), sex (M or F), size in metres (m) and weight in kilograms (kg), as far as plausible.
+
+        What is not is left out: Patient's Size is in metres, but often sent in centimetres.
+        """
         study_day = _day(series.attribute("StudyDate"))
         observed = datetime(study_day.year, study_day.month, study_day.day, tzinfo=UTC) if study_day else None
         found: list[ClinicalValue] = []
@@ -33,12 +31,16 @@ class DicomHeaderSource:
             (ClinicalVariable.WEIGHT, _number(series.attribute("PatientWeight")), "kg"),
         )
         for variable, value, unit in numbers:
-            low, high = _PLAUSIBLE[variable]
-            if value is not None and low <= value <= high:
+            if value is not None and _is_plausible(variable, value):
                 found.append(ClinicalValue(variable, value, unit, self.name, observed))
         if series.patient.sex in ("M", "F"):
             found.append(ClinicalValue(ClinicalVariable.SEX, series.patient.sex, "", self.name, observed))
-        return tuple(found)
+        return Findings(tuple(found))
+
+
+def _is_plausible(variable: ClinicalVariable, value: float) -> bool:
+    row = ROWS[variable]
+    return isinstance(row, NumberRow) and row.plausible[0] <= value <= row.plausible[1]
 
 
 def _age(series: Series, study_day: date | None) -> float | None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from node.domain.clinical import ClinicalValue
+from node.domain.clinical import Findings
 from node.domain.coding import Anatomy
 from node.domain.imaging import Annotation, Roi, Series, Volume
 from node.domain.prediction import AlgorithmIdentity, Case, Prediction
@@ -46,8 +46,11 @@ class ClinicalSource(Protocol):
 
     name: str
 
-    def gather(self, series: Series) -> tuple[ClinicalValue, ...]:
-        """The values this source has for the patient of ``series``; values it cannot trust are left out."""
+    def gather(self, series: Series) -> Findings:
+        """What this source has for the patient of ``series``: what can be used, and what is held and why.
+
+        Raises SourceSilent when it cannot be asked now.
+        """
         ...
 
 

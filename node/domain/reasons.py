@@ -48,6 +48,11 @@ class ReasonCode(Enum):
     ANNOTATION_UNREADABLE = "The object is a contour that cannot be read."
     OWN_RESULT = "The object is a result of this node that came back."
 
+    # On the way (the job waits)
+    AWAITING_CLINICAL = (
+        "Clinical values that the analysis asks for are not here yet; it goes on without them in a while."
+    )
+
     # Held for a person (the job ends as quarantined)
     PATIENT_CONFLICT = "Instances of more than one patient or study share this series UID."
     UNDECODABLE = "The pixel data cannot be decoded."

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from node.domain.clinical import ClinicalValue
+from node.domain.clinical import ClinicalRecord, ClinicalValue
 from node.domain.prediction import Prediction, Score
 from node.domain.reporting import Report, ReportedNumber
 from node.reports.codes import QUANTITIES, subject
@@ -84,8 +84,19 @@ def note_lines(report: Report) -> tuple[str, ...]:
         lines.append(f"The organ ({roi.anatomy.key}) was taken from the contour's label, not from a code.")
     if roi.others:
         lines.append(f"{len(roi.others)} further lesion(s) in this series were not analysed.")
+    lines += clinical_lines(report.clinical)
     if report.prediction.explanation.is_empty:
         lines.append("The evidence map is empty: the model marks no place in the image.")
+    return tuple(lines)
+
+
+def clinical_lines(clinical: ClinicalRecord) -> tuple[str, ...]:
+    """What a reader must know of the clinical values: who disagreed, what was held and why, who did not answer."""
+    lines = [
+        f"Sources disagree: {value_line(one.used)} was used, {value_line(one.other)} not." for one in clinical.conflicts
+    ]
+    lines += [f"Not used: {one.variable.value} ({one.source}): {one.reason.sentence}" for one in clinical.held]
+    lines += [f"Not asked for clinical values: {told}." for told in clinical.silent]
     return tuple(lines)
 
 

@@ -86,6 +86,9 @@ class ClinicalStore:
 
     def of(self, patient: PatientIdentity) -> tuple[KnownValue, ...]:
         """The values of a patient in the order in which they came, those of merged identifiers among them."""
+        if not patient.key()[0]:
+            # Two patients without a number are not one.
+            return ()
         with self._database.read() as connection:
             keys = _aliases(connection, {self._key(patient)})
             return _known(connection, tuple_(clinical_values.c.patient_id, clinical_values.c.issuer).in_(sorted(keys)))
@@ -94,6 +97,14 @@ class ClinicalStore:
         """Every value, for export."""
         with self._database.read() as connection:
             return _known(connection, clinical_values.c.id > 0)
+
+    def canonical(self) -> dict[Key, Key]:
+        """For every identifier that was merged, the one that stands for its patient."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(patient_aliases)).all()
+            keys = {(row.prior_id, row.prior_issuer) for row in rows}
+            keys |= {(row.survivor_id, row.survivor_issuer) for row in rows}
+            return {key: min(_aliases(connection, {key})) for key in keys}
 
     def patients(self, patient_id: str) -> tuple[PatientIdentity, ...]:
         """Who has this patient ID, as the images name them: one row an issuer and person."""

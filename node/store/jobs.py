@@ -41,6 +41,8 @@ class Claim:
     fixed_at: datetime
     supersedes: JobId | None
     """The version whose results this one replaces: the newest one before it that has any, or else just the last."""
+    completed_at: datetime | None = None
+    """Since when the series is complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +174,11 @@ class JobStore:
                 supersede(connection, claim, now)
         return True
 
-    def release(self, claim: Claim, delay: timedelta, event: AuditEvent) -> bool:
-        """Give a job back to be tried again after ``delay``; False when the claim has been lost."""
+    def release(self, claim: Claim, delay: timedelta, event: AuditEvent, reason: Reason | None = None) -> bool:
+        """Give a job back to be tried again after ``delay``; False when the claim has been lost.
+
+        ``reason``: what it waits for, for people to see.
+        """
         with self._database.write() as connection:
             values = {
                 "state": JobState.WAITING.value,
@@ -181,6 +186,7 @@ class JobStore:
                 "lease_owner": "",
                 "step": "",
             }
+            values |= {"reason": reason.code.name, "detail": reason.detail} if reason else {}
             if connection.execute(update(jobs).where(_is_ours(claim)).values(values)).rowcount != 1:
                 return False
             audit.append(connection, event)
@@ -385,6 +391,9 @@ def _take(connection: Connection, row: RowMapping, worker: str, strikes: int, no
         "lease_owner": worker,
         "lease_expires_at": now + LEASE,
         "claimed_at": now,
+        # What it waited for, if anything, is over.
+        "reason": "",
+        "detail": "",
     }
     connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(values))
     event = AuditEvent(
@@ -406,6 +415,7 @@ def _take(connection: Connection, row: RowMapping, worker: str, strikes: int, no
         token=token,
         manifest=manifest,
         fixed_at=fixed_at,
+        completed_at=row["completed_at"],
         supersedes=_replaced(connection, row),
     )
 

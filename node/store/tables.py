@@ -278,5 +278,5 @@ hl7_messages = Table(
     Column("kind", String(16), nullable=False),
     Column("count", Integer, nullable=False),
     UniqueConstraint("sender", "control_id", "sha256"),
-    comment="One row an HL7 message that was acknowledged: one that comes again is known; sha256: of all but its header",
+    comment="One row an HL7 message that was acknowledged: one that comes again is known; sha256: of all but its MSH",
 )

@@ -4,7 +4,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,15 +12,18 @@ import structlog.testing
 from pydicom import Dataset
 
 from node import log
+from node.clinical.entered import entered
+from node.clinical.stored import StoredSource
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
-from node.domain.clinical import ClinicalVariable
+from node.domain.clinical import ClinicalVariable, HeldValue, ValueReason
+from node.domain.clinical_intake import Intake
 from node.domain.coding import Anatomy
 from node.domain.identifiers import JobId, SeriesUID
 from node.domain.lifecycle import DeliveryState, JobState, Step
 from node.domain.reasons import ReasonCode
 from node.domain.reporting import ObjectKind
 from node.errors import Fatal, Quarantined, Refused, RefusedAtDoor, Retryable, UsageError
-from node.settings import Mode, RuleSettings, Settings
+from node.settings import ClinicalSettings, Mode, RuleSettings, Settings
 from node.store import session
 from node.store.jobs import Claim, JobRecord
 from node.store.session import Database
@@ -47,6 +50,9 @@ class Site:
     destinations: tuple[str, ...] = ("archive", "research")
     mode: Mode = Mode.LIVE
     rules: tuple[RuleSettings, ...] = (RuleSettings(predictor="fake", when={"RoiAnatomy": "pancreas"}),)
+    clinical: ClinicalSettings = field(default_factory=ClinicalSettings)
+    more_sources: tuple[str, ...] = ()
+    """Stored sources that are asked after the fake."""
 
     def __post_init__(self) -> None:
         """Open the store."""
@@ -56,7 +62,7 @@ class Site:
     @property
     def settings(self) -> Settings:
         """What the node was told."""
-        return Settings(data_dir=self.folder, mode=self.mode, rules=self.rules)
+        return Settings(data_dir=self.folder, mode=self.mode, rules=self.rules, clinical=self.clinical)
 
     @property
     def analysis(self) -> Analysis:
@@ -67,7 +73,7 @@ class Site:
             decoder=HERE,
             segmenters=((self.segmenter, (Anatomy.PANCREAS, Anatomy.STOMACH)),),
             predictors={"fake": self.predictor},
-            sources=(self.source,),
+            sources=(self.source, *(StoredSource(name, self.stores.clinical, {}) for name in self.more_sources)),
             writers=(self.writer,),
             destinations={name: FakeDestination(name) for name in self.destinations},
             node_version="0.1.0",
@@ -584,3 +590,66 @@ def test_a_contour_that_cannot_be_read_says_so(site: Site) -> None:
     contour = send_contour(site, broken)
     assert (contour.state, contour.reason) == (JobState.NOT_ANALYSED, ReasonCode.ANNOTATION_UNREADABLE.name)
     assert site.steps(contour) == [(Step.LOCATE_ROI, AuditOutcome.REFUSED)]
+
+
+# Clinical values
+
+
+def waiting_site(site: Site) -> Site:
+    """A site whose analyses wait an hour for CA19-9."""
+    site.clinical = ClinicalSettings(required=(ClinicalVariable.CA19_9,), wait_minutes=60)
+    site.more_sources = ("entered",)
+    return site
+
+
+def enter_ca19_9(site: Site) -> None:
+    """A person enters the value that is waited for."""
+    patient = site.stores.inbox.series(SERIES).patient
+    value = entered(patient, "ca19_9", "37", "U/mL", "Dr Roe", datetime.now(UTC), None)
+    site.stores.clinical.accept(Intake((value,)))
+
+
+def test_an_analysis_waits_for_required_values_and_says_so(site: Site) -> None:
+    """Visible as waiting with its reason; nobody claims it meanwhile, and nothing is predicted."""
+    job = waiting_site(site).analyse()
+    assert (job.state, job.reason, job.detail) == (JobState.WAITING, ReasonCode.AWAITING_CLINICAL.name, "ca19_9")
+    assert site.stores.jobs.claim("worker 2") is None
+    assert not site.has_results()
+
+
+def test_the_value_that_was_waited_for_wakes_the_analysis(site: Site) -> None:
+    """It goes on at once, and the reason is gone."""
+    waiting_site(site).analyse()
+    enter_ca19_9(site)
+    job = site.job(site.run().job_id)
+    assert (job.state, job.reason, job.version) == (JobState.DELIVERING, "", 1)
+
+
+def test_when_the_time_is_over_it_goes_on_without(site: Site) -> None:
+    """What is missing is imputed by the bundle; nobody waits for ever."""
+    waiting_site(site).analyse()
+    with sqlite3.connect(site.folder / "celadon.db") as connection:
+        connection.execute("UPDATE jobs SET not_before = NULL, completed_at = '2020-01-01 00:00:00.000000'")
+    assert site.job(site.run().job_id).state is JobState.DELIVERING
+
+
+def test_a_value_that_comes_late_makes_a_new_version_that_supersedes(site: Site) -> None:
+    """The first result stands until the second is there."""
+    site.more_sources = ("entered",)
+    site.analyse()
+    enter_ca19_9(site)
+    assert site.version(1).state is JobState.DELIVERING
+    with sqlite3.connect(site.folder / "celadon.db") as connection:
+        connection.execute("UPDATE jobs SET not_before = NULL")
+    site.run()
+    assert site.version(1).state is JobState.SUPERSEDED
+    assert site.version(2).state is JobState.DELIVERING
+    assert site.writer.reports[-1].clinical.get(ClinicalVariable.CA19_9) is not None
+
+
+def test_what_is_held_and_who_is_silent_is_kept_with_the_step(site: Site) -> None:
+    """In names and codes: never a value."""
+    site.source.held = (HeldValue(ClinicalVariable.CEA, "hl7", ValueReason.CENSORED),)
+    job = site.analyse()
+    details = {record.step: record.details for record in site.stores.jobs.steps(job.job_id)}
+    assert details[Step.GATHER_CLINICAL] == {"variables": "age", "held": "cea:hl7:CENSORED"}

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")  # these 
 def gather(**changes: object) -> dict[ClinicalVariable, ClinicalValue]:
     """What the header of a study of 6 May 2024 gives."""
     found = DicomHeaderSource().gather(series_of(ct_slices(3, **changes)))
-    return {value.variable: value for value in found}
+    return {value.variable: value for value in found.values}
 
 
 def test_every_value_has_unit_source_and_time() -> None:
@@ -69,7 +69,7 @@ def test_an_implausible_height_is_left_out(written: str) -> None:
     """Centimetres where metres are due are a common mistake; no height is better than a hundredfold one."""
     slices = series_of(ct_slices(3))
     slices.instances[0].attributes["PatientSize"] = written
-    found = {value.variable for value in DicomHeaderSource().gather(slices)}
+    found = {value.variable for value in DicomHeaderSource().gather(slices).values}
     assert ClinicalVariable.HEIGHT not in found
 
 
@@ -78,7 +78,7 @@ def test_an_implausible_weight_is_left_out(written: str) -> None:
     """Zero is what devices write for unknown, and grams where kilograms are due are a mistake."""
     slices = series_of(ct_slices(3))
     slices.instances[0].attributes["PatientWeight"] = written
-    found = {value.variable for value in DicomHeaderSource().gather(slices)}
+    found = {value.variable for value in DicomHeaderSource().gather(slices).values}
     assert ClinicalVariable.WEIGHT not in found
 
 

@@ -2,7 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
+from node.domain.clinical import (
+    ClinicalRecord,
+    ClinicalValue,
+    ClinicalVariable,
+    Conflict,
+    HeldValue,
+    ValueReason,
+)
 from node.domain.reporting import Report
 from node.reports import wording
 from tests.unit.node.reports.factory import gtrnet, porcelain
@@ -44,3 +53,16 @@ def test_the_numbers_are_those_of_the_objects(make_report: MakeReport) -> None:
     """A printed table holds the conclusion, each probability, the threshold and the volume."""
     names = [number.name for number in wording.numbers(make_report(porcelain()))]
     assert names == ["Predicted NTR class", "Probability of high NTR", "Decision threshold", "Region volume"]
+
+
+def test_what_sources_disagree_about_is_told(make_report: MakeReport) -> None:
+    """Both values with source and date, what was held and why, and who did not answer."""
+    moment = datetime(2024, 5, 6, 12, tzinfo=UTC)
+    used = ClinicalValue(ClinicalVariable.CA19_9, 37.0, "U/mL", "entered", moment)
+    other = ClinicalValue(ClinicalVariable.CA19_9, 370.0, "U/mL", "hl7", moment)
+    held = HeldValue(ClinicalVariable.CEA, "hl7", ValueReason.CENSORED)
+    clinical = ClinicalRecord((used,), (held,), (Conflict(used, other),), ("fhir: HTTP_500",))
+    notes = " ".join(wording.note_lines(replace(make_report(), clinical=clinical)))
+    assert "ca19_9: 37 U/mL (entered, 2024-05-06) was used, ca19_9: 370 U/mL (hl7, 2024-05-06) not" in notes
+    assert "cea (hl7): The result is a limit" in notes
+    assert "fhir: HTTP_500" in notes

@@ -1,0 +1,149 @@
+"""What ``celadon clinical`` does and prints: a table for people, a document for programs."""
+
+import io
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from node.clinical.csv_file import LARGEST_BYTES, CsvFile, read_csv
+from node.clinical.entered import entered
+from node.clinical.export import export
+from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
+from node.domain.clinical import ValueReason, ValueState
+from node.domain.clinical_intake import Intake, KnownValue
+from node.domain.clinical_matching import contradicts
+from node.domain.imaging import PatientIdentity
+from node.errors import UsageError
+from node.stores import Stores
+
+NOT_WELL: Final = 1
+SHOWN_ERRORS: Final = 50
+
+
+def import_csv(stores: Stores, path: Path, *, rehearse: bool) -> int:
+    """Import a file, or only say what would be imported; 1 when a row cannot be understood."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_BYTES + 1)
+    except OSError as exc:
+        raise UsageError(f"{path}: {exc.strerror}") from exc
+    found = read_csv(content, path.name, datetime.now(UTC))
+    console = Console(highlight=False)
+    _print_rows(console, path, found)
+    if found.errors:
+        console.print(f"nothing imported: {len(found.errors)} rows cannot be understood", markup=False)
+        return NOT_WELL
+    if rehearse:
+        console.print(f"nothing imported (--dry-run): {len(found.values)} values would be", markup=False)
+        return 0
+    accepted = stores.clinical.accept(Intake(tuple(value for _, value in found.values), message=found.identity))
+    if accepted.is_duplicate:
+        console.print("nothing imported: this very file has been imported before", markup=False)
+    else:
+        again = f", {len(accepted.reopened)} analyses begin again" if accepted.reopened else ""
+        console.print(f"{len(accepted.value_ids)} values imported{again}", markup=False)
+    return 0
+
+
+def _print_rows(console: Console, path: Path, found: CsvFile) -> None:
+    for error in found.errors[:SHOWN_ERRORS]:
+        console.print(f"{path}:{error.line}: {error.message}", markup=False)
+    if len(found.errors) > SHOWN_ERRORS:
+        console.print(f"… and {len(found.errors) - SHOWN_ERRORS} more", markup=False)
+    for line, value in found.values:
+        read = value.read
+        if read.reason is not None:
+            words = f"{read.raw.variable.value} {read.state.value}: {read.reason.name} {read.reason.sentence}"
+            console.print(f"{path}:{line}: {words}", markup=False)
+
+
+def show_patient(stores: Stores, patient_id: str, issuer: str, *, as_json: bool) -> int:
+    """What is known of a patient; 1 when something of it waits for a person."""
+    known = stores.clinical.of(PatientIdentity(patient_id, issuer))
+    imaged = stores.clinical.patients(patient_id)
+    rows = [_described(value, imaged) for value in known]
+    waits = any(row["state"] == ValueState.HELD for row in rows)
+    if as_json:
+        print(json.dumps({"patient_id": patient_id, "issuer": issuer, "values": rows}, indent=2, ensure_ascii=False))  # noqa: T201 — the promised document
+        return NOT_WELL if waits else 0
+    table = Table(title=f"{len(rows)} clinical values")
+    for name in ("id", "variable", "value", "observed", "source", "state", "reason"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        value = "" if row["value"] is None else f"{row['value']} {row['unit']}".rstrip()
+        sent = f"{row['sent_value']} {row['sent_unit']}".rstrip()
+        shown = value if value == sent or not sent else f"{value} (sent: {sent})".lstrip()
+        table.add_row(
+            str(row["id"]), row["variable"], shown, (row["observed_at"] or "")[:16], row["source"], row["state"],
+            row["reason"],
+        )  # fmt: skip
+    Console(markup=False).print(table)
+    return NOT_WELL if waits else 0
+
+
+def _described(known: KnownValue, imaged: tuple[PatientIdentity, ...]) -> dict[str, Any]:
+    received, read, state, reason = known.received, known.received.read, known.state, known.reason
+    if state is ValueState.USABLE and not known.decided_by and _is_of_nobody(received.patient, imaged):
+        state, reason = ValueState.HELD, ValueReason.PATIENT_CONTRADICTED
+    observed = read.raw.observed_at
+    return {
+        "id": known.id,
+        "variable": read.raw.variable.value,
+        "value": read.value,
+        "unit": read.unit,
+        "sent_value": read.raw.text,
+        "sent_unit": read.raw.unit,
+        "observed_at": observed.astimezone().isoformat() if observed else None,
+        "received_at": known.received_at.isoformat(),
+        "source": received.source,
+        "source_id": received.source_id,
+        "state": state.value,
+        "reason": reason.name if reason else "",
+        "reason_text": reason.sentence if reason else "",
+        "by": known.decided_by or received.by,
+    }
+
+
+def _is_of_nobody(patient: PatientIdentity, imaged: tuple[PatientIdentity, ...]) -> bool:
+    """Whether nobody who has images under this number can be the person that a value is of."""
+    return bool(imaged) and all(contradicts(patient, one) for one in imaged)
+
+
+def enter(
+    stores: Stores,
+    patient_id: str,
+    issuer: str,
+    variable: str,
+    text: str,
+    unit: str,
+    by: str,
+    observed: datetime | None,
+) -> None:
+    """Store a value that a person has typed."""
+    moment = observed.astimezone() if observed else None
+    patient = PatientIdentity(patient_id, issuer)
+    value = entered(patient, variable, text, unit, by, datetime.now(UTC), moment)
+    accepted = stores.clinical.accept(Intake((value,)))
+    again = f"; {len(accepted.reopened)} analyses begin again" if accepted.reopened else ""
+    words = f"{value.read.raw.variable.value}: {value.read.value} {value.read.unit}".rstrip()
+    Console().print(f"{words} (value {accepted.value_ids[0]}){again}", markup=False, highlight=False)
+
+
+def export_values(stores: Stores, out: Path, key_file: Path) -> None:
+    """Write all usable values without the patients; an existing file is not overwritten."""
+    buffer = io.StringIO()
+    count = export(stores.clinical.all(), stores.clinical.canonical(), key_file.read_bytes(), buffer)
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(buffer.getvalue())
+    except OSError as exc:
+        raise UsageError(f"{out}: {exc.strerror}") from exc
+    action = AuditAction.CLINICAL_EXPORTED
+    stores.audit.record(
+        AuditEvent(datetime.now(UTC), "operator", action, AuditOutcome.SUCCESS, details={"count": count})
+    )
+    Console().print(f"{count} values written to {out}", markup=False, highlight=False)
