@@ -30,6 +30,18 @@ def import_(
 
 
 @app.command()
+def listen(
+    config: Config = None,
+    ready_fd: Annotated[int | None, typer.Option("--ready-fd", hidden=True)] = None,
+    parent: Annotated[int | None, typer.Option("--parent", hidden=True)] = None,
+) -> None:
+    """Run the HL7 v2 listener alone (MLLP: ORU^R01, ADT^A08, A31, A34, A40)."""
+    from node.clinical_role import listen
+
+    listen(config, ready_fd, parent)
+
+
+@app.command()
 def show(patient: str, config: Config = None, issuer: Issuer = "", json_output: Json = False) -> None:
     """Show what is known of a patient: each value with source, time, unit, state and reason."""
     from node.clinical_console import show_patient

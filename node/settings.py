@@ -7,7 +7,7 @@ setting that is silently ignored is worse than none.
 import ipaddress
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -118,6 +118,36 @@ class WorkersSettings(_Section):
     """Number of analysing processes; they share the cores."""
 
 
+class Hl7Settings(_Section):
+    """The listener for HL7 v2 messages (MLLP)."""
+
+    host: str = "127.0.0.1"
+    port: Port
+    """0 takes a free port; ``runtime.json`` in ``data_dir`` says which."""
+    peers: tuple[str, ...] = ()
+    """IP addresses that may connect. Empty: any, allowed on loopback only."""
+    tls: TlsSettings | None = None
+    """None: plain TCP."""
+    encoding: Literal["ascii", "utf-8", "iso8859-1", "gb18030"] = "utf-8"
+    """How messages are written that do not say so (MSH-18)."""
+    codes: dict[str, ClinicalVariable] = Field(default_factory=dict)
+    """Local codes (first component of OBX-3) of senders without LOINC, and what each names."""
+    max_mb: Annotated[float, Field(gt=0)] = 10.0
+    """Of one message, in megabytes; a larger one is refused."""
+    connections: Annotated[int, Field(ge=1, le=256)] = 16
+    """At once; one more is closed."""
+    message_s: Seconds = 60.0
+    """From the first byte of a message to its last."""
+    idle_s: Seconds = 3600.0
+    """Silence after which a connection is closed; interfaces keep theirs for days and open a new one when it ends."""
+
+    @model_validator(mode="after")
+    def _peers_needed_off_loopback(self) -> Self:
+        if not self.peers and not _is_loopback(self.host):
+            raise ValueError("peers must be listed when host is not a loopback address")
+        return self
+
+
 class ClinicalSettings(_Section):
     """Clinical variables: who is asked, in what order, and for what an analysis waits."""
 
@@ -131,6 +161,8 @@ class ClinicalSettings(_Section):
     """What an analysis waits for."""
     wait_minutes: Annotated[float, Field(ge=0)] = 0.0
     """How long, counted from the complete series; then it goes on, and what is missing is imputed."""
+    hl7: Hl7Settings | None = None
+    """None: nobody listens."""
 
 
 class SandboxSettings(_Section):

@@ -157,6 +157,8 @@ class Supervisor:
         deadline = time.monotonic() + READY_WITHIN_S
         for child in self._children:
             child.wait_ready(deadline)
+            if "hl7" in child.announced:
+                child.environment["CELADON_CLINICAL__HL7__PORT"] = str(child.announced["hl7"])
             if "port" in child.announced:
                 # A listener that is started again takes the port that peers know, also when it was a free one.
                 child.environment["CELADON_DICOM__PORT"] = str(child.announced["port"])
@@ -164,13 +166,16 @@ class Supervisor:
 
     def _announce(self) -> None:
         port = next((child.announced["port"] for child in self._children if "port" in child.announced), None)
+        hl7 = next((child.announced["hl7"] for child in self._children if "hl7" in child.announced), None)
         dicom = self._settings.dicom
         if port is not None:
-            runtime = {"dicom": port, "web": None, "pid": os.getpid()}
+            runtime = {"dicom": port, "web": None, "hl7": hl7, "pid": os.getpid()}
             part = self._settings.runtime_file.with_suffix(".part")
             part.write_text(json.dumps(runtime))
             part.replace(self._settings.runtime_file)
         address = f"dicom={dicom.ae_title}@{dicom.host}:{port} " if port is not None else ""
+        if hl7 is not None and self._settings.clinical.hl7 is not None:
+            address += f"hl7={self._settings.clinical.hl7.host}:{hl7} "
         line = f"celadon ready {address}data={self._settings.data_dir.absolute()}"
         print(line, flush=True)  # noqa: T201 — people and scripts wait for this line
         log.get().info(log.NODE_READY, port=port, ae_title=dicom.ae_title, pid=os.getpid())
@@ -193,7 +198,12 @@ def roles(task: str, settings: Settings, config: Path | None) -> tuple[Role, ...
     )
     deliverer = Role("deliverer", ("-m", "workers", "deliver", *common))
     listener = Role("listener", ("-m", "node", "listen", "--parent", str(os.getpid()), *common))
-    return (listener, *working, deliverer) if task == "up" else (*working, deliverer)
+    if task != "up":
+        return (*working, deliverer)
+    if settings.clinical.hl7 is None:
+        return (listener, *working, deliverer)
+    hl7 = Role("hl7 listener", ("-m", "node", "clinical", "listen", "--parent", str(os.getpid()), *common))
+    return (listener, hl7, *working, deliverer)
 
 
 def main() -> int:

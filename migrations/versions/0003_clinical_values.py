@@ -73,6 +73,20 @@ def upgrade() -> None:
         comment="Identifiers that were merged (ADT^A40): prior and survivor name one patient",
     )
     op.create_table(
+        "patient_updates",
+        sa.Column("id", COUNTER, autoincrement=True, nullable=False),
+        sa.Column("patient_id", sa.Text(), nullable=False),
+        sa.Column("issuer", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("birth_date", WORD32, nullable=False),
+        sa.Column("sex", WORD16, nullable=False),
+        sa.Column("at", MOMENT, nullable=False),
+        sa.Column("source_id", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_patient_updates")),
+        comment="How patients are called since then (ADT^A08): earlier values go by it where it corrects one thing",
+    )
+    op.create_index("ix_patient_updates_patient_id_issuer", "patient_updates", ["patient_id", "issuer"], unique=False)
+    op.create_table(
         "hl7_messages",
         sa.Column("id", COUNTER, autoincrement=True, nullable=False),
         sa.Column("sender", sa.Text(), nullable=False),
@@ -90,5 +104,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("hl7_messages", "patient_aliases", "clinical_decisions", "clinical_values"):
+    for table in ("hl7_messages", "patient_updates", "patient_aliases", "clinical_decisions", "clinical_values"):
         op.drop_table(table)

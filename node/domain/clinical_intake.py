@@ -116,6 +116,8 @@ class Intake:
 
     values: tuple[ReceivedValue, ...] = ()
     merges: tuple[Merge, ...] = ()
+    updates: tuple[PatientIdentity, ...] = ()
+    """How patients are called from now on."""
     message: MessageIdentity | None = None
 
 

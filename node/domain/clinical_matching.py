@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Final
 
@@ -28,6 +29,25 @@ def contradicts(one: PatientIdentity, other: PatientIdentity) -> bool:
     if all(births) and births[0] != births[1]:
         return True
     return _names_contradict(one.name, other.name)
+
+
+def corrects(before: PatientIdentity, after: PatientIdentity) -> bool:
+    """Whether ``after`` is ``before`` with at most one of name, birth date and sex set right.
+
+    A message that changes more under one number has another patient written over the first: what was known of the
+    first stays the first's.
+    """
+    parts = ("name", "birth_date", "sex")
+    changed = [
+        part
+        for part in parts
+        if contradicts(_only(before, part), _only(after, part)) or not getattr(after, part).strip()
+    ]
+    return len(changed) <= 1
+
+
+def _only(identity: PatientIdentity, part: str) -> PatientIdentity:
+    return replace(PatientIdentity(identity.patient_id), **{part: getattr(identity, part)})
 
 
 def untimely(observed_at: datetime | None, study_day: date | None, stale_days: int) -> ValueReason | None:

@@ -6,6 +6,7 @@ results.
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ from node.domain.clinical_intake import (
     ReadValue,
     ReceivedValue,
 )
-from node.domain.clinical_matching import contradicts, dicom_day, untimely
+from node.domain.clinical_matching import contradicts, corrects, dicom_day, untimely
 from node.domain.clinical_variables import ROWS
 from node.domain.identifiers import JobId, SeriesUID
 from node.domain.imaging import PatientIdentity
@@ -41,6 +42,7 @@ from node.store.tables import (
     instances,
     jobs,
     patient_aliases,
+    patient_updates,
     results,
     series,
 )
@@ -76,8 +78,11 @@ class ClinicalStore:
             if intake.message is not None and not _remember(connection, intake.message, len(intake.values), now):
                 return Accepted(is_duplicate=True)
             merged = [self._merge(connection, merge, intake.message, now) for merge in intake.merges]
+            for patient in intake.updates:
+                self._update(connection, patient, intake.message, now)
             ids = tuple(self._add(connection, value, now) for value in intake.values)
-            touched = [*(self._key(value.patient) for value in intake.values), *merged]
+            renamed = [self._key(patient) for patient in intake.updates]
+            touched = [*(self._key(value.patient) for value in intake.values), *merged, *renamed]
             again = self._reopen(connection, touched, intake, now)
             audit.append(connection, *_told(intake, now))
             hit(Failpoint.CLINICAL_BEFORE_COMMIT)
@@ -184,6 +189,21 @@ class ClinicalStore:
             connection.execute(insert(patient_aliases).values(**row, at=now, source_id=source_id))
         return survivor
 
+    def _update(
+        self, connection: Connection, patient: PatientIdentity, message: MessageIdentity | None, now: datetime
+    ) -> None:
+        patient_id, issuer = self._key(patient)
+        row = {
+            "patient_id": patient_id,
+            "issuer": issuer,
+            "name": _clean(patient.name),
+            "birth_date": _clean(patient.birth_date)[:32],
+            "sex": _clean(patient.sex)[:16],
+            "at": now,
+            "source_id": message.control_id if message else "",
+        }
+        connection.execute(insert(patient_updates).values(row))
+
     def _reopen(
         self, connection: Connection, touched: Sequence[Key], intake: Intake, now: datetime, *, anyway: bool = False
     ) -> tuple[str, ...]:
@@ -192,7 +212,7 @@ class ClinicalStore:
         ``anyway``: also when no value is usable as it arrived, because a person has decided.
         """
         news = [value for value in intake.values if anyway or _may_change_something(value)]
-        if not news and not intake.merges:
+        if not news and not intake.merges and not intake.updates:
             return ()
         keys = _aliases(connection, set(touched))
         rows = connection.execute(
@@ -201,7 +221,9 @@ class ClinicalStore:
             .order_by(series.c.series_uid)
         ).all()
         mine = [row.series_uid for row in rows if self._key(PatientIdentity(row.patient_id, row.issuer)) in keys]
-        again = (_analyse_again(connection, uid, news, now, is_merge=bool(intake.merges)) for uid in mine)
+        again = (
+            _analyse_again(connection, uid, news, now, is_merge=bool(intake.merges or intake.updates)) for uid in mine
+        )
         return tuple(job for job in again if job is not None)
 
 
@@ -325,14 +347,26 @@ def _known(connection: Connection, condition: Any) -> tuple[KnownValue, ...]:
         .order_by(clinical_decisions.c.id)
     ).mappings()
     newest = {decision["value_id"]: decision for decision in decisions}
-    return tuple(_to_known(row, newest.get(row["id"])) for row in rows)
+    own = tuple_(patient_updates.c.patient_id, patient_updates.c.issuer)
+    keys = sorted({(row["patient_id"], row["issuer"]) for row in rows})
+    updates = connection.execute(select(patient_updates).where(own.in_(keys)).order_by(patient_updates.c.id)).mappings()
+    renamed: dict[Key, list[RowMapping]] = {}
+    for update_row in updates:
+        renamed.setdefault((update_row["patient_id"], update_row["issuer"]), []).append(update_row)
+    return tuple(
+        _to_known(row, newest.get(row["id"]), renamed.get((row["patient_id"], row["issuer"]), ())) for row in rows
+    )
 
 
-def _to_known(row: RowMapping, decision: RowMapping | None) -> KnownValue:
+def _to_known(row: RowMapping, decision: RowMapping | None, updates: Sequence[RowMapping]) -> KnownValue:
     raw = RawValue(ClinicalVariable(row["variable"]), row["raw_text"], row["raw_unit"], row["observed_at"])
     value: float | str | None = row["number"] if row["number"] is not None else row["word"]
     read = ReadValue(raw, value, row["unit"], _reason(row["reason"]))
     patient = PatientIdentity(row["patient_id"], row["issuer"], row["name"], row["birth_date"], row["sex"])
+    for later in updates:
+        if later["at"] >= row["received_at"]:
+            new = replace(patient, name=later["name"], birth_date=later["birth_date"], sex=later["sex"])
+            patient = new if corrects(patient, new) else patient
     received = ReceivedValue(patient, read, row["source"], row["source_id"], row["group_id"], row["entered_by"])
     newest = decision or row
     decided_by = decision["decided_by"] if decision else ""

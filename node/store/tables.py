@@ -267,6 +267,21 @@ patient_aliases = Table(
     comment="Identifiers that were merged (ADT^A40): prior and survivor name one patient",
 )
 
+patient_updates = Table(
+    "patient_updates",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("patient_id", Text, nullable=False),
+    Column("issuer", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("birth_date", String(32), nullable=False),
+    Column("sex", String(16), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("source_id", Text, nullable=False),
+    Index("ix_patient_updates_patient_id_issuer", "patient_id", "issuer"),
+    comment="How patients are called since then (ADT^A08): earlier values go by it where it corrects one thing",
+)
+
 hl7_messages = Table(
     "hl7_messages",
     metadata,

@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Final
 
-from tests.faults import disk, durability, kills
+from tests.faults import disk, durability, hl7, kills
 
 _HITS: Final = 20
 
@@ -29,12 +29,18 @@ def main() -> int:
     failing.add_argument("--restarts", type=int, default=20, help="of PostgreSQL")
     order = commands.add_parser("durability", help="the order of system calls before each success")
     order.add_argument("--images", type=int, default=100)
+    laboratory = commands.add_parser("hl7", help="HL7 messages while the listener is killed")
+    laboratory.add_argument("--engine", choices=kills.ENGINES, required=True)
+    laboratory.add_argument("--messages", type=int, default=10_000)
+    laboratory.add_argument("--kills", type=int, default=50)
     asked = parser.parse_args()
     match asked.command:
         case "kills":
             kept = kills.matrix(asked.engine, asked.only or kills.POINTS, asked.hits, _say)
         case "disk":
             kept = disk.matrix(_say, busy_timeout_s=asked.busy_timeout, restarts=asked.restarts)
+        case "hl7":
+            kept = hl7.matrix(asked.engine, asked.messages, asked.kills, _say)
         case _:
             kept = durability.matrix(asked.images, _say)
     return 0 if kept else 1

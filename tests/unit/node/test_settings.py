@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from node.errors import UsageError
-from node.settings import Mode, read_settings
+from node.settings import ClinicalSettings, Hl7Settings, Mode, read_settings
 
 
 @pytest.fixture(autouse=True)
@@ -185,3 +185,16 @@ def test_nothing_is_removed_unless_it_is_said_after_how_long() -> None:
     assert read_settings().retention.days is None
     assert read_settings(config("[retention]\ndays = 30")).retention.days == 30
     assert problem("[retention]\ndays = 0").startswith("retention.days: ")
+
+
+def test_an_hl7_listener_off_loopback_needs_a_list_of_peers() -> None:
+    """Whoever reaches the port could write into patients' records."""
+    with pytest.raises(ValidationError, match="peers must be listed"):
+        Hl7Settings(port=2575, host="0.0.0.0")  # noqa: S104 — refused, which is what is tested
+    assert Hl7Settings(port=2575, host="0.0.0.0", peers=("192.0.2.1",)).peers  # noqa: S104 — not listened on
+
+
+def test_clinical_variables_in_settings_are_those_that_exist() -> None:
+    """A misspelt one is named."""
+    with pytest.raises(ValidationError, match="required"):
+        ClinicalSettings.model_validate({"required": ["ca-nineteen"]})

@@ -260,3 +260,17 @@ def test_who_has_a_number_is_read_from_the_images(clinical: ClinicalStore, store
     patient = images_of(store)
     assert clinical.patients(patient.patient_id) == (patient,)
     assert clinical.patients("nobody") == ()
+
+
+def test_an_update_corrects_one_thing_of_what_is_known(clinical: ClinicalStore) -> None:
+    """A birth date that was mistyped is set right, also for values that came before."""
+    clinical.accept(Intake((value(patient=PatientIdentity("4711", "", "Doe^Jane", "19600110", "F")),)))
+    clinical.accept(Intake(updates=(PatientIdentity("4711", "", "Doe^Jane", "19600101", "F"),)))
+    assert clinical.of(PATIENT)[0].received.patient.birth_date == "19600101"
+
+
+def test_an_update_that_writes_one_patient_over_another_moves_nothing(clinical: ClinicalStore) -> None:
+    """What was known of the first stays the first's."""
+    clinical.accept(Intake((value(patient=PatientIdentity("4711", "", "Doe^Jane", "19600101", "F")),)))
+    clinical.accept(Intake(updates=(PatientIdentity("4711", "", "Roe^Richard", "19850303", "M"),)))
+    assert clinical.of(PATIENT)[0].received.patient.name == "Doe^Jane"
