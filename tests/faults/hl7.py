@@ -138,8 +138,9 @@ class Verdict:
         """One line for the table."""
         deaths = ", ".join(f"{name} {count}" for name, count in self.deaths.items())
         return (
-            f"{self.acknowledged} acknowledged, {self.stored_messages} messages and {self.stored_values} values stored, "
-            f"{self.repeats} sent again; {self.lost} lost, {self.doubled} doubled, {self.changed} changed; deaths: {deaths}"
+            f"{self.acknowledged} acknowledged, {self.stored_messages} messages and {self.stored_values} values "
+            f"stored, {self.repeats} sent again; {self.lost} lost, {self.doubled} doubled, {self.changed} changed; "
+            f"deaths: {deaths}"
         )
 
 
