@@ -96,7 +96,7 @@ def configure(role: str, *, level: int = logging.INFO) -> None:
     structlog.contextvars.bind_contextvars(role=role)
     # The libraries log values of the data sets they read, and warn of them: never let them through.
     logging.captureWarnings(capture=True)
-    for library in ("pydicom", "pynetdicom", "highdicom", "alembic", "py.warnings"):
+    for library in ("pydicom", "pynetdicom", "highdicom", "alembic", "httpx", "httpcore", "py.warnings"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
 
 

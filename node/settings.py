@@ -8,8 +8,9 @@ import ipaddress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from node.domain.clinical import ClinicalVariable
@@ -148,11 +149,39 @@ class Hl7Settings(_Section):
         return self
 
 
+class FhirSettings(_Section):
+    """A FHIR R4 server that is asked about each patient."""
+
+    base_url: str
+    """``https://…``; plain http on loopback only."""
+    identifier_system: str
+    """The URI under which the server keeps the patient IDs that the images carry."""
+    token_url: str | None = None
+    """Where OAuth2 client credentials (RFC 6749 section 4.4) become a token. None: no token is asked for."""
+    client_id: str = ""
+    client_secret: SecretStr = SecretStr("")
+    scope: str = "system/Patient.read system/Observation.read"
+    ca: Path | None = None
+    """Authorities (PEM) that vouch for the server, where the system's do not."""
+    within_s: Seconds = 15.0
+    """For everything that one patient needs."""
+    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    """For one request, when the server is busy or in trouble."""
+
+    @model_validator(mode="after")
+    def _secret_on_the_wire(self) -> Self:
+        for name in ("base_url", "token_url"):
+            url = urlsplit(getattr(self, name) or "https://none")
+            if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(url.hostname or "")):
+                raise ValueError(f"{name} must be https, or http on loopback")
+        return self
+
+
 class ClinicalSettings(_Section):
     """Clinical variables: who is asked, in what order, and for what an analysis waits."""
 
-    sources: tuple[str, ...] = ("entered", "hl7", "csv", "dicom-header")
-    """Sources by name; of several that know a variable the first is believed."""
+    sources: tuple[str, ...] = ("entered", "fhir", "hl7", "csv", "dicom-header")
+    """Sources by name; of several that know a variable the first is believed. ``fhir`` is asked where it is set up."""
     issuer: str = ""
     """Issuer of the patient IDs that come without one; images and messages must agree on it."""
     stale_days: dict[ClinicalVariable, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
@@ -161,6 +190,8 @@ class ClinicalSettings(_Section):
     """What an analysis waits for."""
     wait_minutes: Annotated[float, Field(ge=0)] = 0.0
     """How long, counted from the complete series; then it goes on, and what is missing is imputed."""
+    fhir: FhirSettings | None = None
+    """None: nobody is asked."""
     hl7: Hl7Settings | None = None
     """None: nobody listens."""
 

@@ -16,12 +16,21 @@ HL7: Final = "hl7"
 Open = Callable[[ClinicalSettings, KnownValues], ClinicalSource | None]
 
 
+def _fhir(settings: ClinicalSettings, _known: KnownValues) -> ClinicalSource | None:
+    if settings.fhir is None:
+        return None
+    from node.clinical.fhir import FhirSource  # noqa: PLC0415 — resource models take a while, and few sites ask
+
+    return FhirSource(settings.fhir, settings.stale_days)
+
+
 def _stored(name: str) -> Open:
     return lambda settings, known: StoredSource(name, known, settings.stale_days)
 
 
 SOURCES: Final[dict[str, Open]] = {
     ENTERED: _stored(ENTERED),
+    "fhir": _fhir,
     HL7: _stored(HL7),
     CSV: _stored(CSV),
     DicomHeaderSource.name: lambda _settings, _known: DicomHeaderSource(),
