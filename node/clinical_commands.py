@@ -49,6 +49,14 @@ def show(patient: str, config: Config = None, issuer: Issuer = "", json_output: 
     _exit_with(show_patient(_stores(config), patient, issuer, as_json=json_output))
 
 
+@app.command()
+def held(config: Config = None, json_output: Json = False) -> None:
+    """List every value that waits for a person, of all patients; exit code 1 when there is one."""
+    from node.clinical_console import show_held
+
+    _exit_with(show_held(_stores(config), as_json=json_output))
+
+
 @app.command("set")
 def set_(
     patient: str,

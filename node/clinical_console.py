@@ -66,23 +66,48 @@ def show_patient(stores: Stores, patient_id: str, issuer: str, *, as_json: bool)
     known = stores.clinical.of(PatientIdentity(patient_id, issuer))
     imaged = stores.clinical.patients(patient_id)
     rows = [_described(value, imaged) for value in known]
-    waits = any(row["state"] == ValueState.HELD for row in rows)
     if as_json:
-        print(json.dumps({"patient_id": patient_id, "issuer": issuer, "values": rows}, indent=2, ensure_ascii=False))  # noqa: T201 — the promised document
-        return NOT_WELL if waits else 0
+        _print_json({"patient_id": patient_id, "issuer": issuer, "values": rows})
+    else:
+        _print_values(rows)
+    return NOT_WELL if any(row["state"] == ValueState.HELD for row in rows) else 0
+
+
+def show_held(stores: Stores, *, as_json: bool) -> int:
+    """Every value that waits for a person; 1 when there is one."""
+    images: dict[str, tuple[PatientIdentity, ...]] = {}
+    rows = []
+    for known in stores.clinical.all():
+        patient_id = known.received.patient.patient_id
+        if patient_id not in images:
+            images[patient_id] = stores.clinical.patients(patient_id)
+        row = _described(known, images[patient_id])
+        if row["state"] == ValueState.HELD:
+            rows.append({"patient_id": patient_id, "issuer": known.received.patient.issuer} | row)
+    if as_json:
+        _print_json({"values": rows})
+    else:
+        _print_values(rows)
+    return NOT_WELL if rows else 0
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    print(json.dumps(document, indent=2, ensure_ascii=False))  # noqa: T201 — the promised document
+
+
+def _print_values(rows: list[dict[str, Any]]) -> None:
     table = Table(title=f"{len(rows)} clinical values")
-    for name in ("id", "variable", "value", "observed", "source", "state", "reason"):
+    for name in ("id", "patient", "variable", "value", "observed", "source", "state", "reason"):
         table.add_column(name, overflow="fold")
     for row in rows:
         value = "" if row["value"] is None else f"{row['value']} {row['unit']}".rstrip()
         sent = f"{row['sent_value']} {row['sent_unit']}".rstrip()
         shown = value if value == sent or not sent else f"{value} (sent: {sent})".lstrip()
         table.add_row(
-            str(row["id"]), row["variable"], shown, (row["observed_at"] or "")[:16], row["source"], row["state"],
+            str(row["id"]), row.get("patient_id", ""), row["variable"], shown, (row["observed_at"] or "")[:16], row["source"], row["state"],
             row["reason"],
         )  # fmt: skip
     Console(markup=False).print(table)
-    return NOT_WELL if waits else 0
 
 
 def _described(known: KnownValue, imaged: tuple[PatientIdentity, ...]) -> dict[str, Any]:

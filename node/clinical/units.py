@@ -5,7 +5,8 @@ spelling that is not UCUM is known only if it is in the table below; nothing is 
 """
 
 import re
-from functools import cache
+import threading
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from ucumvert import PintUcumRegistry
@@ -73,6 +74,10 @@ _SPELLINGS: Final[dict[str, tuple[str, ...]]] = {
 _CASED: Final[dict[str, tuple[str, ...]]] = {"G/L": ("10*9/L", "g/L")}
 """Where the case tells: g/L is never giga, but many write whole units in upper case."""
 
+_REMEMBERED: Final = 1024
+"""Spellings that are no unit: senders can make up as many as they like."""
+_ONE_AT_A_TIME: Final = threading.RLock()
+"""Pint's registries are not made for threads, and quantities of two of them do not mix."""
 _SUPERSCRIPTS: Final = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 _POWER: Final = re.compile(r"(?:[xX*]\s?)?10\s?(?:\*\*|[*^eE])\s?([0-9]{1,2})", re.ASCII)
 _LITRE: Final = re.compile(r"/([dmu]?)l\b")
@@ -96,7 +101,10 @@ def to_ucum(text: str, row: NumberRow) -> str | ValueReason:
 
 def convert(number: float, code: str, row: NumberRow) -> float:
     """``number`` in the accepted UCUM unit ``code`` as a number in the unit of ``row``."""
-    return number if code == row.unit else number * _factor(code, row.unit, row.grams_per_mole, row.units_are_arbitrary)
+    if code == row.unit:
+        return number
+    with _ONE_AT_A_TIME:
+        return number * _factor(code, row.unit, row.grams_per_mole, row.units_are_arbitrary)
 
 
 @cache
@@ -120,7 +128,7 @@ def _registry() -> Any:
     return PintUcumRegistry()
 
 
-@cache
+@lru_cache(maxsize=_REMEMBERED)
 def _is_ucum_cached(code: str) -> bool:
     try:
         _registry().from_ucum(code)
@@ -130,7 +138,8 @@ def _is_ucum_cached(code: str) -> bool:
 
 
 def _is_ucum(code: str) -> bool:
-    return code.isascii() and _is_ucum_cached(code)
+    with _ONE_AT_A_TIME:
+        return code.isascii() and _is_ucum_cached(code)
 
 
 def _tidy(text: str) -> str:

@@ -221,9 +221,8 @@ class ClinicalStore:
             .order_by(series.c.series_uid)
         ).all()
         mine = [row.series_uid for row in rows if self._key(PatientIdentity(row.patient_id, row.issuer)) in keys]
-        again = (
-            _analyse_again(connection, uid, news, now, is_merge=bool(intake.merges or intake.updates)) for uid in mine
-        )
+        anyway = anyway or bool(intake.merges or intake.updates)
+        again = (_analyse_again(connection, uid, news, now, anyway=anyway) for uid in mine)
         return tuple(job for job in again if job is not None)
 
 
@@ -232,10 +231,10 @@ def _may_change_something(value: ReceivedValue) -> bool:
 
 
 def _analyse_again(
-    connection: Connection, uid: str, news: Sequence[ReceivedValue], now: datetime, *, is_merge: bool
+    connection: Connection, uid: str, news: Sequence[ReceivedValue], now: datetime, *, anyway: bool
 ) -> JobId | None:
     identity, day = _identity(connection, uid)
-    if not is_merge and not any(_is_for(value, identity, day) for value in news):
+    if not anyway and not any(_is_for(value, identity, day) for value in news):
         return None
     row = latest_job(connection, SeriesUID(uid))
     state = JobState(row["state"]) if row is not None else None
@@ -248,7 +247,7 @@ def _analyse_again(
         values = {"state": JobState.WAITING.value, "token": row["token"] + 1, "lease_owner": "", "step": ""}
         connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(values))
         job_id = JobId(row["id"])
-    elif state in _AGAIN and _has_results(connection, row["id"]):
+    elif state in _AGAIN and _has_results(connection, row["id"]) and not _is_pruned(connection, uid):
         version = row["version"] + 1
         job_id = insert_job(connection, SeriesUID(uid), version, JobState.WAITING, now, supersedes=row["id"])
         connection.execute(update(jobs).where(jobs.c.id == job_id).values(not_before=now + SETTLE))
@@ -270,6 +269,12 @@ def _is_for(value: ReceivedValue, identity: PatientIdentity | None, day: date | 
 
 def _has_results(connection: Connection, job_id: str) -> bool:
     return bool(connection.scalar(select(func.count()).select_from(results).where(results.c.job_id == job_id)))
+
+
+def _is_pruned(connection: Connection, uid: str) -> bool:
+    """Whether there is nothing left to analyse again: the result stands."""
+    gone = and_(instances.c.series_uid == uid, instances.c.pruned_at.is_not(None))
+    return bool(connection.scalar(select(func.count()).select_from(instances).where(gone)))
 
 
 def _identity(connection: Connection, uid: str) -> tuple[PatientIdentity | None, date | None]:
@@ -349,7 +354,9 @@ def _known(connection: Connection, condition: Any) -> tuple[KnownValue, ...]:
     newest = {decision["value_id"]: decision for decision in decisions}
     own = tuple_(patient_updates.c.patient_id, patient_updates.c.issuer)
     keys = sorted({(row["patient_id"], row["issuer"]) for row in rows})
-    updates = connection.execute(select(patient_updates).where(own.in_(keys)).order_by(patient_updates.c.id)).mappings()
+    query = select(patient_updates).order_by(patient_updates.c.id)
+    # An export asks for everybody: more keys than a statement may have.
+    updates = connection.execute(query.where(own.in_(keys)) if len(keys) <= MOST_ALIASES else query).mappings()
     renamed: dict[Key, list[RowMapping]] = {}
     for update_row in updates:
         renamed.setdefault((update_row["patient_id"], update_row["issuer"]), []).append(update_row)

@@ -98,7 +98,7 @@ def weight_on_fhir(hospital: Hospital, image: Dataset, kilograms: float) -> None
 
 
 def report_texts(hospital: Hospital, case: DemoCase, folder: Path) -> list[str]:
-    """Every text of the newest structured report in the study."""
+    """Every text of the newest structured report in the study, lower case."""
     found = find_series(hospital.pacs.peer, ME, case.study_uid)
     paths = [
         path
@@ -107,7 +107,7 @@ def report_texts(hospital: Hospital, case: DemoCase, folder: Path) -> list[str]:
         for path in fetch(hospital.pacs.peer, ME, folder, case.study_uid, one.series_uid)
     ]
     newest = max((dcmread(path) for path in paths), key=lambda one: (one.ContentDate, one.ContentTime))
-    return list(_texts(newest))
+    return [text.lower() for text in _texts(newest)]
 
 
 def _texts(item: Dataset) -> Iterator[str]:
@@ -150,4 +150,4 @@ def test_a_fhir_server_in_trouble_stops_nobody(hospital: Hospital, tmp_path: Pat
     assert job.state is JobState.DONE
     (gathered,) = [one for one in hospital.node.stores.jobs.steps(job.job_id) if one.step is Step.GATHER_CLINICAL]
     assert gathered.details["silent"] == "fhir: HTTP_500"
-    assert any("fhir: HTTP_500" in text for text in report_texts(hospital, case, tmp_path / "results"))
+    assert any("fhir: http_500" in text for text in report_texts(hospital, case, tmp_path / "results"))

@@ -157,3 +157,21 @@ def test_text_from_outside_cannot_draw_on_the_terminal(
     printed = capsys.readouterr().out
     assert "\x1b[2J" not in printed
     assert "[bold]x[/bold]" in printed
+
+
+def test_what_waits_for_a_person_is_listed_over_all_patients(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the number of the patient and of the value, for celadon clinical accept or reject."""
+    assert run(monkeypatch, "held") == 0
+    (tmp_path / "labs.csv").write_text(GOOD + "4712,wbc,6.1,,2024-05-05,\n")
+    run(monkeypatch, "import", "labs.csv")
+    capsys.readouterr()
+    assert run(monkeypatch, "held", "--json") == 1
+    found = json.loads(capsys.readouterr().out)["values"]
+    assert [(one["patient_id"], one["variable"], one["reason"]) for one in found] == [
+        ("4711", "cea", "CENSORED"),
+        ("4712", "wbc", "UNIT_MISSING"),
+    ]
+    run(monkeypatch, "held")
+    assert "4712" in capsys.readouterr().out

@@ -15,7 +15,7 @@ import pytest
 
 from node import supervisor
 from node.errors import Fatal, UsageError
-from node.settings import Settings, WorkersSettings
+from node.settings import ClinicalSettings, Hl7Settings, Settings, WorkersSettings
 from node.supervisor import Role, Supervisor, _Child, roles
 
 # What a role does, as text for ``python -c``; it is given ``--ready-fd N``.
@@ -105,6 +105,16 @@ def test_a_whole_node_is_listener_analysers_and_deliverer() -> None:
         ("analyser 2", ("-m", "workers", "analyse")),
         ("deliverer", ("-m", "workers", "deliver")),
     ]
+
+
+def test_a_configured_hl7_listener_is_a_role_of_its_own() -> None:
+    """It may die and be started again without the images' listener."""
+    settings = Settings(clinical=ClinicalSettings(hl7=Hl7Settings(port=0)))
+    found = {role.name: role.arguments for role in roles("up", settings, Path("node.toml"))}
+    assert found["hl7 listener"] == (
+        "-m", "node", "clinical", "listen", "--parent", str(os.getpid()), "--config", "node.toml",
+    )  # fmt: skip
+    assert "hl7 listener" not in [role.name for role in roles("work", settings, None)]
 
 
 def test_a_working_machine_has_no_listener() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from node.clinical.reading import read
 from node.domain.clinical import ClinicalVariable as V
 from node.domain.clinical import ValueReason, ValueState
-from node.domain.clinical_intake import STATES, RawValue
+from node.domain.clinical_intake import RawValue
 from node.domain.clinical_variables import ROWS, NumberRow
 
 NOW = datetime(2024, 5, 6, 12, tzinfo=UTC)
@@ -108,12 +108,6 @@ def test_categories_are_read_by_their_spellings(variable: V, text: str, word: st
 def test_other_words_are_held(variable: V, text: str) -> None:
     """A pathological stage is not a clinical one, and unknown is not a category."""
     assert read(raw(text, "", variable), NOW).reason is ValueReason.UNKNOWN_CATEGORY
-
-
-def test_every_reason_has_a_state() -> None:
-    """No reason leaves it open what becomes of a value."""
-    assert set(STATES) == set(ValueReason)
-    assert ValueState.USABLE not in STATES.values()
 
 
 @settings(deadline=None, max_examples=300)

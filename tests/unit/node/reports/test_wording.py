@@ -63,6 +63,7 @@ def test_what_sources_disagree_about_is_told(make_report: MakeReport) -> None:
     held = HeldValue(ClinicalVariable.CEA, "hl7", ValueReason.CENSORED)
     clinical = ClinicalRecord((used,), (held,), (Conflict(used, other),), ("fhir: HTTP_500",))
     notes = " ".join(wording.note_lines(replace(make_report(), clinical=clinical)))
-    assert "ca19_9: 37 U/mL (entered, 2024-05-06) was used, ca19_9: 370 U/mL (hl7, 2024-05-06) not" in notes
+    assert f"{wording.value_line(used)} was used, {wording.value_line(other)} not" in notes
+    assert "37 U/mL (entered, 2024-05-06)" in notes
     assert "cea (hl7): The result is a limit" in notes
     assert "fhir: HTTP_500" in notes

@@ -274,3 +274,38 @@ def test_an_update_that_writes_one_patient_over_another_moves_nothing(clinical: 
     clinical.accept(Intake((value(patient=PatientIdentity("4711", "", "Doe^Jane", "19600101", "F")),)))
     clinical.accept(Intake(updates=(PatientIdentity("4711", "", "Roe^Richard", "19850303", "M"),)))
     assert clinical.of(PATIENT)[0].received.patient.name == "Doe^Jane"
+
+
+def test_a_contradiction_that_a_person_accepts_has_the_series_analysed_again(
+    clinical: ClinicalStore, store: Store
+) -> None:
+    """They have said whose it is."""
+    patient = images_of(store)
+    done(store)
+    other = PatientIdentity(patient.patient_id, patient.issuer, "", "19010101", "")
+    (value_id,) = clinical.accept(Intake((value(patient=other),))).value_ids
+    clinical.decide(value_id, usable=True, by="Dr Roe")
+    store.make_due()
+    assert store.claim().version == 2
+
+
+def test_a_series_whose_bytes_are_gone_keeps_its_result(clinical: ClinicalStore, store: Store) -> None:
+    """There is nothing to analyse again: a new version could only fail."""
+    patient = images_of(store)
+    done(store)
+    store.change("UPDATE instances SET pruned_at = :moment", moment="2024-06-01 00:00:00.000000")
+    assert clinical.accept(Intake((value(patient=patient),))).reopened == ()
+
+
+def test_an_export_asks_for_everybody(clinical: ClinicalStore) -> None:
+    """Thousands of patients in one go, merged ones under one identifier."""
+    people = [PatientIdentity(str(number)) for number in range(2000)]
+    clinical.accept(Intake(tuple(value(patient=one) for one in people), merges=(Merge(people[5], people[7]),)))
+    assert len(clinical.all()) == 2000
+    assert clinical.canonical() == {("5", ""): ("5", ""), ("7", ""): ("5", "")}
+
+
+def test_without_a_number_nobody_is_found(clinical: ClinicalStore) -> None:
+    """Two patients without a number are not one."""
+    clinical.accept(Intake((value(patient=PatientIdentity("")),)))
+    assert clinical.of(PatientIdentity("")) == ()
