@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,8 @@ from node.stores import Stores
 
 NOT_WELL: Final = 1
 SHOWN_ERRORS: Final = 50
+ROWS_AT_ONCE: Final = 500
+"""In one transaction."""
 
 
 def import_csv(stores: Stores, path: Path, *, rehearse: bool) -> int:
@@ -40,13 +43,28 @@ def import_csv(stores: Stores, path: Path, *, rehearse: bool) -> int:
     if rehearse:
         console.print(f"nothing imported (--dry-run): {len(found.values)} values would be", markup=False)
         return 0
-    accepted = stores.clinical.accept(Intake(tuple(value for _, value in found.values), message=found.identity))
-    if accepted.is_duplicate:
+    count, again = _store(stores, found)
+    if found.values and not count:
         console.print("nothing imported: this very file has been imported before", markup=False)
     else:
-        again = f", {len(accepted.reopened)} analyses begin again" if accepted.reopened else ""
-        console.print(f"{len(accepted.value_ids)} values imported{again}", markup=False)
+        woken = f", {again} analyses begin again" if again else ""
+        console.print(f"{count} values imported{woken}", markup=False)
     return 0
+
+
+def _store(stores: Stores, found: CsvFile) -> tuple[int, int]:
+    """How many values were stored, and how many analyses begin again.
+
+    In parts, since the images' listener needs the database too; an import that was cut off goes on where it was.
+    """
+    values = [value for _, value in found.values]
+    count = again = 0
+    for start in range(0, len(values), ROWS_AT_ONCE):
+        identity = replace(found.identity, control_id=f"{found.identity.control_id}:{start}")
+        accepted = stores.clinical.accept(Intake(tuple(values[start : start + ROWS_AT_ONCE]), message=identity))
+        count += len(accepted.value_ids)
+        again += len(accepted.reopened)
+    return count, again
 
 
 def _print_rows(console: Console, path: Path, found: CsvFile) -> None:
@@ -103,10 +121,11 @@ def _print_values(rows: list[dict[str, Any]]) -> None:
         value = "" if row["value"] is None else f"{row['value']} {row['unit']}".rstrip()
         sent = f"{row['sent_value']} {row['sent_unit']}".rstrip()
         shown = value if value == sent or not sent else f"{value} (sent: {sent})".lstrip()
+        observed = (row["observed_at"] or "")[:16]
+        patient = row.get("patient_id", "")
         table.add_row(
-            str(row["id"]), row.get("patient_id", ""), row["variable"], shown, (row["observed_at"] or "")[:16], row["source"], row["state"],
-            row["reason"],
-        )  # fmt: skip
+            str(row["id"]), patient, row["variable"], shown, observed, row["source"], row["state"], row["reason"]
+        )
     Console(markup=False).print(table)
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import islice
 from typing import Final
 
 from node.clinical.hl7_text import Message, Segment
@@ -18,6 +19,8 @@ from node.domain.clinical_variables import BY_LOINC, ROWS, CategoryRow
 from node.domain.imaging import PatientIdentity
 
 NAME: Final = "hl7"
+MOST_RESULTS: Final = 1000
+"""Of the variables that are asked for, in one message: they are stored in one transaction."""
 LONGEST_CONTROL_ID: Final = 199
 LONGEST_PATIENT_ID: Final = 64
 
@@ -59,7 +62,10 @@ class Reader:
         identity = identity_of(message)
         code, event = message.kind
         if code == "ORU":
-            return Intake(tuple(self._results(message, now)), message=identity)
+            values = tuple(islice(self._results(message, now), MOST_RESULTS + 1))
+            if len(values) > MOST_RESULTS:
+                raise Unacceptable("AR", f"more than {MOST_RESULTS} results in one message")
+            return Intake(values, message=identity)
         if code == "ADT" and event in _MERGING:
             return Intake(merges=tuple(self._merges(message)), message=identity)
         if code == "ADT" and event in _UPDATING:

@@ -220,9 +220,14 @@ class ClinicalStore:
             .where(series.c.patient_id.in_(sorted({key[0] for key in keys})))
             .order_by(series.c.series_uid)
         ).all()
-        mine = [row.series_uid for row in rows if self._key(PatientIdentity(row.patient_id, row.issuer)) in keys]
         anyway = anyway or bool(intake.merges or intake.updates)
-        again = (_analyse_again(connection, uid, news, now, anyway=anyway) for uid in mine)
+        again = []
+        for row in rows:
+            key = self._key(PatientIdentity(row.patient_id, row.issuer))
+            if key in keys:
+                own = _aliases(connection, {key})
+                mine = [value for value in news if self._key(value.patient) in own]
+                again.append(_analyse_again(connection, row.series_uid, mine, now, anyway=anyway))
         return tuple(job for job in again if job is not None)
 
 
@@ -321,7 +326,7 @@ def _corrected(connection: Connection, row: dict[str, Any]) -> Sequence[int]:
 def _aliases(connection: Connection, keys: set[Key]) -> set[Key]:
     """``keys`` and every identifier that was merged with one of them, in either direction."""
     known, frontier = set(keys), set(keys)
-    while frontier and len(known) < MOST_ALIASES:
+    while frontier and len(known) < len(keys) + MOST_ALIASES:
         wanted = sorted(frontier)
         table = patient_aliases.c
         prior, survivor = tuple_(table.prior_id, table.prior_issuer), tuple_(table.survivor_id, table.survivor_issuer)

@@ -175,3 +175,15 @@ def test_what_waits_for_a_person_is_listed_over_all_patients(
     ]
     run(monkeypatch, "held")
     assert "4712" in capsys.readouterr().out
+
+
+def test_a_large_file_comes_in_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In parts that leave room for others; a second time it is known."""
+    rows = "".join(f"P{number % 300},wbc,{1 + number % 9},10*9/L,2024-05-05,\n" for number in range(1203))
+    (tmp_path / "labs.csv").write_text(HEADER + rows)
+    assert run(monkeypatch, "import", "labs.csv") == 0
+    assert "1203 values imported" in capsys.readouterr().out
+    run(monkeypatch, "import", "labs.csv")
+    assert "imported before" in capsys.readouterr().out

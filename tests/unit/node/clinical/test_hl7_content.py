@@ -164,6 +164,7 @@ def test_other_admission_messages_are_taken_note_of() -> None:
         ((header(), f"PID|1||{'9' * 65}", OBR), "AE"),
         ((header("ADT^A40"), PID), "AE"),
         ((header("ADT^A08"),), "AE"),
+        ((header(), PID, OBR, *[obx("24108-3^CA^LN", "37", "U/mL")] * 1001), "AR"),
     ],
 )
 def test_what_cannot_be_taken_has_an_acknowledgement_code(segments: tuple[str, ...], code: str) -> None:

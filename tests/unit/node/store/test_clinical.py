@@ -309,3 +309,16 @@ def test_without_a_number_nobody_is_found(clinical: ClinicalStore) -> None:
     """Two patients without a number are not one."""
     clinical.accept(Intake((value(patient=PatientIdentity("")),)))
     assert clinical.of(PatientIdentity("")) == ()
+
+
+def test_a_value_of_another_patient_in_the_same_file_wakes_nobody(clinical: ClinicalStore, store: Store) -> None:
+    """Each series looks at its own patient's values alone; of hundreds, merged identifiers are still followed."""
+    patient = images_of(store)
+    done(store)
+    others = tuple(value(patient=PatientIdentity(f"X{number}")) for number in range(200))
+    stale = value(patient=patient, observed_at=MORNING - timedelta(days=365))
+    assert clinical.accept(Intake((*others, stale))).reopened == ()
+    clinical.accept(Intake(merges=(Merge(PatientIdentity("OLD"), patient),)))
+    store.make_due()
+    done(store)
+    assert len(clinical.accept(Intake((*others, value(patient=PatientIdentity("OLD"))))).reopened) == 1
