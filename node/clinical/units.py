@@ -144,7 +144,7 @@ def _is_ucum(code: str) -> bool:
 
 def _tidy(text: str) -> str:
     """``text`` in the character set of UCUM: micro as u, powers as 10*9, litres as L."""
-    bare = text.strip().replace("µ", "u").replace("μ", "u")
+    bare = text.strip().replace("µ", "u").replace("μ", "u").replace("[iU]", "[IU]")
     if any(char in "⁰¹²³⁴⁵⁶⁷⁸⁹" for char in bare):
         # 10⁹ without a sign of power would become 109.
         bare = re.sub(r"10([⁰¹²³⁴⁵⁶⁷⁸⁹]+)", lambda match: "10*" + match[1].translate(_SUPERSCRIPTS), bare)

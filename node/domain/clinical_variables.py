@@ -20,10 +20,10 @@ _CHEMISTRY_DAYS: Final = 30
 _BODY_DAYS: Final = 90
 _TUMOUR_DAYS: Final = 180
 
-_COUNTS: Final = ("10*9/L", "10*3/uL", "10*6/mL", "10*3/mm3", "/uL", "/mm3", "10*12/L")
+_COUNTS: Final = ("10*9/L", "10*3/uL", "10*6/mL", "10*3/mm3", "10*6/L", "/nL", "/uL", "/mm3")
 _MASS: Final = ("g/L", "g/dL", "mg/dL", "mg/mL")
 _ENZYME: Final = ("U/L", "[IU]/L", "ukat/L", "nkat/L", "mU/mL", "m[IU]/mL")
-_MARKER: Final = ("U/mL", "[IU]/mL", "k[IU]/L", "kU/L", "[arb'U]/mL")
+_MARKER: Final = ("U/mL", "[IU]/mL", "k[IU]/L", "kU/L", "[arb'U]/mL", "k[arb'U]/L")
 _BILIRUBIN: Final = ("umol/L", "mg/dL", "mg/L")
 _RATIO: Final = ("1",)
 
