@@ -19,6 +19,7 @@ class ObjectKind(Enum):
     KEY_IMAGES = 1
     SEGMENTATION = 2
     STRUCTURED_REPORT = 3
+    PARAMETRIC_MAP = 4
 
     @property
     def series_number(self) -> int:

@@ -40,6 +40,7 @@ VOXEL_SUMMATION: Final = Code("YEKZ", "IBSI", "Volume from Voxel Summation")
 # Units (PS3.16 CID 7181; UCUM). "No units" shows as "0.52 1" in viewers, hence per cent.
 PERCENT: Final = Code("%", "UCUM", "%")
 MILLILITRE: Final = Code("mL", "UCUM", "mL")
+NO_UNITS: Final = Code("1", "UCUM", "no units")
 # Languages (RFC 5646, PS3.16 CID 5000)
 ENGLISH: Final = Code("en", "RFC5646", "English")
 
