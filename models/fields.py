@@ -10,6 +10,7 @@ from typing import Any, Final
 from node.domain.reasons import BundleFault
 from node.errors import BundleError
 
+_LONGEST_SHOWN: Final = 120
 _SHORT: Final = Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
 
@@ -98,4 +99,5 @@ class Fields:
 
 def shown(value: object) -> str:
     """``value`` in a message: on one line, and short whatever somebody has written into a file."""
-    return _SHORT.repr(value)
+    text = _SHORT.repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
