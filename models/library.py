@@ -135,13 +135,17 @@ class Library:
         source = source.resolve()
         files = contents(source)
         with self.staging() as staging:
-            copy = staging / "bundle"
+            copy = (staging / "bundle").absolute()
             with _errors_named(source):
                 for inside, file in files.items():
                     _copy(file, copy / inside)
-            bundle = Bundle.open(copy, expected)
-            _require_predictor(bundle)
-            trial(copy)
+            try:
+                bundle = Bundle.open(copy, expected)
+                _require_predictor(bundle)
+                trial(copy)
+            except BundleError as error:
+                # The copy is about to go: what is wrong is wrong where it came from.
+                raise BundleError(error.detail.replace(str(copy), str(source)), error.fault) from error
             self._take(copy, name, bundle.digest, replace=replace)
         return self.entry(name).open()
 

@@ -34,7 +34,7 @@ def main() -> int:
         predictor = registry.resolve(registry.PREDICTORS[bundle.predictor])(bundle)
         predictor.warm()
     except BundleError as error:
-        return _fault(error.fault, str(error).partition(": ")[2])
+        return _fault(error.fault, error.detail)
     except (RuntimeError, ValueError, ArithmeticError, LookupError) as error:
         return _fault(BundleFault.BUNDLE_UNFIT, f"{path.name}: its predictor fails: {type(error).__name__}")
     print(json.dumps({"predictor": predictor.name}))  # noqa: T201 — the answer

@@ -60,4 +60,5 @@ class BundleError(Fatal):
     def __init__(self, detail: str, fault: BundleFault = BundleFault.BUNDLE_UNFIT) -> None:
         """``detail`` names the file, and the field where there is one."""
         self.fault = fault
+        self.detail = detail
         super().__init__(f"{fault.name}: {detail}")

@@ -49,7 +49,7 @@ def main() -> int:
     try:
         tensors = checked(read(asked.checkpoint), wanted)
     except BundleError as error:
-        return _say({"fault": error.fault.name, "detail": str(error).partition(": ")[2]}, 1)
+        return _say({"fault": error.fault.name, "detail": error.detail}, 1)
     with os.fdopen(asked.weights_fd, "wb") as stream:
         stream.write(safetensors.torch.save(tensors))
     return _say({"tensors": len(tensors), "landlock": has_landlock}, 0)

@@ -1,6 +1,5 @@
 """The container of a checkpoint: what torch writes passes, everything else is refused before torch sees it."""
 
-import io
 import struct
 import zipfile
 from pathlib import Path
@@ -119,4 +118,3 @@ def test_a_damaged_list_of_contents_is_refused(file: Path) -> None:
     content[position : position + 4] = b"XXXX"
     file.write_bytes(content)
     assert "damaged" in refused(file)
-    assert io.BytesIO(content).read(2) == b"PK"

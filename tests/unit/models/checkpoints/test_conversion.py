@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
@@ -107,10 +106,9 @@ def test_a_file_that_is_not_there_is_wrong_usage(tmp_path: Path, bundle: Path) -
             convert(path, published("gtrnet"), bundle)
 
 
-@pytest.mark.parametrize("marker_by", ["os.system"])
-def test_a_payload_does_not_run_in_the_process_either(tmp_path: Path, bundle: Path, marker_by: str) -> None:
+def test_a_payload_does_not_run_in_the_process_either(tmp_path: Path, bundle: Path) -> None:
     """The process that reads it refuses it with a code, and what it would have done is not done."""
-    marker = tmp_path / marker_by
+    marker = tmp_path / "ran"
     path, known = checkpoint(tmp_path / "models.pth", OrderedDict(state(), extra=Payload(f"touch {marker}")))
     with pytest.raises(BundleError, match=r"asks for posix\.system") as fault:
         convert(path, known, bundle)
@@ -145,7 +143,7 @@ def test_a_checkpoint_of_the_published_layout_becomes_a_bundle_that_predicts(tmp
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     assert abs(path.stat().st_size - published("gtrnet").size_bytes) < 100_000
     convert(path, published("gtrnet"), bundle, digest)
-    os.unlink(path)
+    path.unlink()
     other = GtrNet()
     Bundle.open(bundle).load_into(other)
     slices = torch.rand(1, 3, 224, 224)
