@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from models.bundle import Bundle, shipped
+from models.bundle import Bundle
 from models.library import SHIPPED, Library, checked_digest, shipped_digests
 from node.domain.reasons import BundleFault
 from node.errors import BundleError, Retryable, UsageError

@@ -43,7 +43,7 @@ def test_an_added_bundle_is_used_instead(library: Library) -> None:
 def test_another_digest_than_pinned_is_refused(library: Library) -> None:
     """Shipped or added."""
     for name in ("site-a", "gtrnet"):
-        with pytest.raises(BundleError, match="BUNDLE_CHANGED: .* and the settings pin 0000"):
+        with pytest.raises(BundleError, match=r"BUNDLE_CHANGED: .* and the settings pin 0000"):
             chosen(settings(gtrnet=f"{name}@sha256:{'0' * 64}"), library, "gtrnet")
 
 

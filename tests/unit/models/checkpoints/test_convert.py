@@ -2,12 +2,12 @@
 
 import os
 import pickle
-import random
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -97,7 +97,7 @@ def test_damaged_bytes_are_an_answer(tmp_path: Path) -> None:
     path = saved(state(), tmp_path / "x.pth")
     content = bytearray(path.read_bytes())
     start = content.index(b"data.pkl") + len(b"data.pkl")
-    content[start : start + 300] = random.Random(1).randbytes(300)
+    content[start : start + 300] = np.random.default_rng(1).bytes(300)
     path.write_bytes(content)
     with pytest.raises(BundleError) as fault:
         checked(read(path), SmallNetwork().state_dict())
