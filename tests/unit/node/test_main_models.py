@@ -5,7 +5,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -91,18 +90,14 @@ def test_what_ships_is_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert max(len(row) for row in printed.splitlines()) <= 80
 
 
-def test_listing_and_verifying_load_no_model_library() -> None:
-    """Within a second (the best of three: others may be at work here), and with no torch."""
-    seconds = []
-    for _ in range(3):
-        started = time.monotonic()
-        command = [sys.executable, "-X", "importtime", "-m", "node", "models", "list"]
-        done = subprocess.run(command, env={"PYTHONPATH": str(ROOT)}, check=True, capture_output=True, text=True)
-        seconds.append(time.monotonic() - started)
+@pytest.mark.parametrize("command", ["list", "verify"])
+def test_listing_and_verifying_load_no_model_library(command: str) -> None:
+    """Nor a database's or an archive's: that is what makes them answer at once."""
+    words = [sys.executable, "-X", "importtime", "-m", "node", "models", command]
+    done = subprocess.run(words, env={"PYTHONPATH": str(ROOT)}, check=True, capture_output=True, text=True)
     imported = {line.rsplit("|", 1)[-1].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert "models" in imported
     assert imported.isdisjoint(LEARNING | {"sqlalchemy", "pydicom"})
-    assert min(seconds) < 1.0
 
 
 def test_an_added_bundle_is_listed_and_not_yet_in_use(
