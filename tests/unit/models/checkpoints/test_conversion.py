@@ -1,4 +1,4 @@
-"""From a checkpoint to a bundle: the digest before anything else, a confined process, a card that says what is known."""
+"""From a checkpoint to a bundle: the digest first, then a confined process, and a card that says what is known."""
 
 import hashlib
 import json
