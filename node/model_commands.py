@@ -89,7 +89,8 @@ def verify_models(settings: Settings, *, as_json: bool) -> int:
     if as_json:
         _print_json({"well": is_well, "bundles": [asdict(verdict) for verdict in verdicts], "missing": missing})
     else:
-        table = Table("bundle", "here", "sha256", "result", title="Model bundles, every byte read")
+        table = Table("bundle", "here", "sha256", title="Model bundles, every byte read")
+        table.add_column("result", overflow="fold")  # two digests that differ in the end are told apart
         for verdict in verdicts:
             result = "as recorded" if verdict.is_well else verdict.detail
             here = _joined(verdict.origin, "in use" if verdict.in_use_by else "")
