@@ -14,7 +14,7 @@ What never leaves its room (a protocol fault, a lost lease) stands below ``Celad
 Workers retry ``Retryable`` alone; foreign errors are translated where they enter.
 """
 
-from node.domain.reasons import Reason, ReasonCode
+from node.domain.reasons import BundleFault, Reason, ReasonCode
 
 
 class CeladonError(Exception):
@@ -55,4 +55,10 @@ class Fatal(CeladonError):
 
 
 class BundleError(Fatal):
-    """A model bundle is incomplete, changed or does not fit; the message names the file."""
+    """A model bundle is incomplete, changed or does not fit; carries the coded fault."""
+
+    def __init__(self, detail: str, fault: BundleFault = BundleFault.BUNDLE_UNFIT) -> None:
+        """``detail`` names the file, and the field where there is one."""
+        self.fault = fault
+        self.detail = detail
+        super().__init__(f"{fault.name}: {detail}")

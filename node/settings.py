@@ -5,6 +5,8 @@ setting that is silently ignored is worse than none.
 """
 
 import ipaddress
+import re
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -110,6 +112,28 @@ class RuleSettings(_Section):
     """Attribute to shell-style pattern, case ignored: ``RoiAnatomy``, ``RoiLabel`` or a DICOM keyword."""
 
 
+@dataclass(frozen=True, slots=True)
+class BundleChoice:
+    """Which model bundle a predictor is made from, written ``NAME`` or ``NAME@sha256:DIGEST``."""
+
+    name: str
+    digest: str | None = None
+    """SHA-256 that the bundle must have, lower-case hex; None: the one that was recorded when it was added."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The choice that ``text`` writes; ValueError when it writes none."""
+        found = re.fullmatch(r"([a-z0-9][a-z0-9_-]{0,63})(?:@sha256:([0-9a-fA-F]{64}))?", text)
+        if found is None:
+            raise ValueError(f"{text!r} is not the name of a bundle, or NAME@sha256: with 64 hexadecimal digits")
+        return cls(found[1], found[2].lower() if found[2] else None)
+
+
+def _bundle_choice(text: str) -> str:
+    BundleChoice.parse(text)
+    return text
+
+
 class WorkersSettings(_Section):
     """Worker processes."""
 
@@ -164,6 +188,8 @@ class Settings(BaseSettings):
     rules: tuple[RuleSettings, ...] = Field(default_factory=_default_rules)
     segmenter: dict[str, tuple[str, ...]] = Field(default_factory=_default_segmenters)
     """For each organ, where contours are looked for, in order."""
+    models: dict[str, Annotated[str, AfterValidator(_bundle_choice)]] = Field(default_factory=dict)
+    """Predictor to the bundle that it is made from, ``NAME`` or ``NAME@sha256:DIGEST``; default: the shipped one."""
     workers: WorkersSettings = Field(default_factory=WorkersSettings)
     sandbox: SandboxSettings = Field(default_factory=SandboxSettings)
     mode: Mode = Mode.LIVE
@@ -188,6 +214,11 @@ class Settings(BaseSettings):
     def url(self) -> str:
         """The database to use."""
         return self.database_url or f"sqlite:///{(self.data_dir / 'celadon.db').absolute()}"
+
+    @property
+    def models_dir(self) -> Path:
+        """Where added model bundles lie."""
+        return self.data_dir / "models"
 
     @property
     def runtime_file(self) -> Path:

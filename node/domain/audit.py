@@ -35,6 +35,10 @@ class AuditAction(StrEnum):
     SERIES_PRUNED = "node:series:prune"
     SET_ASIDE_PRUNED = "node:leftover:prune"
     JOB_RETRIED = "person:job:retry"
+    MODEL_ADDED = "person:model:add"
+    MODEL_REMOVED = "person:model:remove"
+    MODEL_RESTORED = "person:model:restore"
+    MODEL_REFUSED = "worker:model:refuse"
 
 
 class AuditOutcome(StrEnum):

@@ -71,3 +71,27 @@ class Reason:
     def __str__(self) -> str:
         """The code and the detail: what a log line or an error shows."""
         return f"{self.code.name}: {self.detail or self.code.sentence}"
+
+
+class BundleFault(Enum):
+    """What can be wrong with a model bundle, or with the checkpoint that one is to be made from; as ``ReasonCode``."""
+
+    BUNDLE_MISSING = "The bundle, or a file that it must have, is not there."
+    BUNDLE_UNREADABLE = "A file of the bundle cannot be read, or is not what its name says."
+    BUNDLE_FORBIDDEN = "The bundle holds something that no bundle may hold."
+    BUNDLE_TOO_LARGE = "The bundle, or a file of it, is larger than a bundle may be."
+    BUNDLE_METADATA = "A field of the bundle's metadata is missing or wrong."
+    BUNDLE_CHANGED = "The bundle is not the one whose digest was recorded."
+    BUNDLE_UNRECORDED = "Nobody has recorded the digest of this bundle."
+    BUNDLE_UNFIT = "The bundle does not fit what it is for."
+    CHECKPOINT_UNEXPECTED = "The checkpoint is not the file that was expected."
+    CHECKPOINT_UNREADABLE = "The checkpoint is not a whole file of the format that torch writes."
+    CHECKPOINT_UNSAFE = "The checkpoint asks for something other than tensors."
+    CHECKPOINT_LAYOUT = "The tensors of the checkpoint are not those of the network."
+    CHECKPOINT_VALUES = "The tensors of the checkpoint hold values that no trained network has."
+    CHECKPOINT_LIMIT = "Reading the checkpoint took more than it may."
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong as a person reads it."""
+        return self.value

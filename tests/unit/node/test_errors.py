@@ -3,8 +3,8 @@
 import pytest
 
 from node import errors
-from node.domain.reasons import Reason, ReasonCode
-from node.errors import CeladonError, Quarantined, Refused, RefusedAtDoor, Rejected, Retryable
+from node.domain.reasons import BundleFault, Reason, ReasonCode
+from node.errors import BundleError, CeladonError, Quarantined, Refused, RefusedAtDoor, Rejected, Retryable
 
 
 @pytest.mark.parametrize("kind", [Refused, RefusedAtDoor, Quarantined])
@@ -21,3 +21,11 @@ def test_only_the_surroundings_are_tried_again() -> None:
     ours = {name for name, kind in kinds.items() if issubclass(kind, CeladonError)}
     assert {name for name in ours if issubclass(kinds[name], Retryable)} == {"Retryable"}
     assert all(name in str(errors.__doc__) for name in ours)
+
+
+def test_a_bundle_s_fault_is_coded() -> None:
+    """The code for programs, code and detail for people; without one, the bundle does not fit."""
+    error = BundleError("x.json: field version is missing", BundleFault.BUNDLE_METADATA)
+    assert error.fault is BundleFault.BUNDLE_METADATA
+    assert str(error) == "BUNDLE_METADATA: x.json: field version is missing"
+    assert BundleError("x").fault is BundleFault.BUNDLE_UNFIT

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from node.errors import UsageError
-from node.settings import Mode, read_settings
+from node.settings import BundleChoice, Mode, read_settings
 
 
 @pytest.fixture(autouse=True)
@@ -185,3 +185,23 @@ def test_nothing_is_removed_unless_it_is_said_after_how_long() -> None:
     assert read_settings().retention.days is None
     assert read_settings(config("[retention]\ndays = 30")).retention.days == 30
     assert problem("[retention]\ndays = 0").startswith("retention.days: ")
+
+
+def test_a_predictor_is_given_another_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By name, from the file or the environment; the default names none."""
+    assert read_settings().models == {}
+    path = config('[models]\ngtrnet = "site-a"\nporcelain = "b"')
+    monkeypatch.setenv("CELADON_MODELS__PORCELAIN", f"site-b@sha256:{'0a' * 32}")
+    assert read_settings(path).models == {"gtrnet": "site-a", "porcelain": f"site-b@sha256:{'0a' * 32}"}
+
+
+def test_a_bundle_is_chosen_by_name_and_digest() -> None:
+    """As a container image is; the digest may be left out."""
+    assert BundleChoice.parse("site-a") == BundleChoice("site-a", None)
+    assert BundleChoice.parse(f"site-a@sha256:{'0A' * 32}") == BundleChoice("site-a", "0a" * 32)
+
+
+@pytest.mark.parametrize("text", ["", "../x", "Site", "a b", "a@sha256:12", "a@md5:00", f"a@sha256:{'g' * 64}", "-a"])
+def test_what_names_no_bundle_is_wrong_usage(text: str) -> None:
+    """One line with the setting."""
+    assert problem(f'[models]\ngtrnet = "{text}"').startswith("models.gtrnet: ")
