@@ -21,6 +21,7 @@ from node.errors import Refused
 _VARIABLES: Final = {variable.value: variable for variable in ClinicalVariable}
 _UNIT_WORDS: Final = {"a": "years", "1": "", "[arb'U]/mL": "U/mL", "10*9/L": "10^9/L"}
 """UCUM codes that are not read as words."""
+_FIVE_DIGITS: Final = 1e4  # from here on a number of four figures would be shown with an exponent
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,8 @@ class Continuous:
         known = None if value is None else self.what.read(value)
         number = self.imputed if known is None else known
         unit = _UNIT_WORDS.get(self.what.unit, self.what.unit)
-        answer = Answer(self.what.variable, f"{number:.4g} {unit}".rstrip(), known is None)
+        digits = f"{number:.4g}" if abs(number) < _FIVE_DIGITS else f"{number:.0f}"
+        answer = Answer(self.what.variable, f"{digits} {unit}".rstrip(), known is None)
         return [(self.what.scaled(number) - self.mean) / self.sd], answer
 
 

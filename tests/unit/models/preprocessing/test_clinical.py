@@ -112,10 +112,10 @@ def test_answers_say_what_went_in() -> None:
     """Each variable's value with a unit that a person reads, and whether it was imputed."""
     marker = {"variable": "ca19_9", "unit": "[arb'U]/mL", "plausible": [0, 1e6], "log1p": True}
     marker |= {"mean": 4, "sd": 2, "imputed": 50}
-    answers = table(AGE, marker, SEX).encode(record(sex=("female", ""), ca19_9=(1234.5, "kU/L"))).answers
+    answers = table(AGE, marker, SEX).encode(record(sex=("female", ""), ca19_9=(123456.7, "kU/L"))).answers
     assert [(answer.text, answer.is_imputed) for answer in answers] == [
         ("65 years", True),
-        ("1234 U/mL", False),
+        ("123457 U/mL", False),
         ("F", False),
     ]
 
