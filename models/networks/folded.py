@@ -91,7 +91,9 @@ class _Transformer:
         layers = [*transformer.shared.glu_layers, *transformer.specifics.glu_layers]
         self._wanted = wanted
         self._layers = [
-            _gated(layer, _SHRINK ** max(i - 1, 0), first=i == 0, wanted=wanted if i == len(layers) - 1 else slice(None))
+            _gated(
+                layer, _SHRINK ** max(i - 1, 0), first=i == 0, wanted=wanted if i == len(layers) - 1 else slice(None)
+            )
             for i, layer in enumerate(layers)
         ]
         self._shrink = _SHRINK ** (len(layers) - 1)

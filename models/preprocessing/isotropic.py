@@ -82,9 +82,7 @@ def _box(ranges: Any) -> Box:
     return slices, rows, columns
 
 
-def _resampled(
-    values: FloatArray, source: Box, source_mm: Vector, target: Box, target_mm: Vector
-) -> FloatArray:
+def _resampled(values: FloatArray, source: Box, source_mm: Vector, target: Box, target_mm: Vector) -> FloatArray:
     """``values`` on the indices ``source`` of one grid, linearly on the indices ``target`` of another.
 
     Both grids have the same axes and the same index 0, so that positions are indices times spacings.

@@ -67,9 +67,7 @@ def prepare(volume: Volume, mask: BoolArray, region: Region, window: Window, sha
     return _dilated(volume, mask, box, region.dilation_mm, window, shape)
 
 
-def _native(
-    volume: Volume, inside: BoolArray, box: Box, region: Region, window: Window, shape: Shape
-) -> LesionImage:
+def _native(volume: Volume, inside: BoolArray, box: Box, region: Region, window: Window, shape: Shape) -> LesionImage:
     """Cuboid and ROI: native voxels; ``inside`` is the mask on its smallest box."""
     fit = Fit.between(extent(box), shape)
     lost = _lost(inside[fit.kept], inside)

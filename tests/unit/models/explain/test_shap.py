@@ -71,7 +71,9 @@ def by_definition(
 
 def all_orders(players: int) -> np.ndarray:
     """Every order of the players, for each background row."""
-    return np.broadcast_to(np.array(list(itertools.permutations(range(players)))), (ROWS, math.factorial(players), players))
+    return np.broadcast_to(
+        np.array(list(itertools.permutations(range(players)))), (ROWS, math.factorial(players), players)
+    )
 
 
 def test_with_all_orders_they_are_exact(
@@ -88,9 +90,7 @@ def test_with_all_orders_they_are_exact(
 def test_sampled_orders_come_close(network: MultimodalNetwork, patient: tuple[torch.Tensor, torch.Tensor]) -> None:
     """With a hundred rows and ten orders each, no value is off by more than a fiftieth of the largest."""
     rows = drawn(network, 1)
-    exact = Explainer(
-        network, rows, np.broadcast_to(all_orders(5)[:1], (100, 120, 5))
-    ).values(*patient)
+    exact = Explainer(network, rows, np.broadcast_to(all_orders(5)[:1], (100, 120, 5))).values(*patient)
     found = Explainer(network, rows).values(*patient)
     largest = max(abs(exact.image), np.abs(exact.variables).max())
     assert abs(found.image - exact.image) < largest / 50

@@ -91,7 +91,9 @@ def test_what_is_no_number_is_refused(number: float | str) -> None:
 
 def test_an_unknown_unit_is_refused() -> None:
     """With a code, the variable, the source, the unit and what would have been known."""
-    with pytest.raises(Refused, match=r"haemoglobin, from laboratory: the unit 'g' is not known here; known: g/L, ") as r:
+    with pytest.raises(
+        Refused, match=r"haemoglobin, from laboratory: the unit 'g' is not known here; known: g/L, "
+    ) as r:
         number_in(ClinicalValue(ClinicalVariable.HAEMOGLOBIN, 13.0, "g", "laboratory"), "g/L")
     assert r.value.reason.code is ReasonCode.CLINICAL_VALUE
 
