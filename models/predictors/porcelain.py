@@ -120,7 +120,7 @@ class Porcelain(BasePredictor[MultimodalNetwork | UnimodalNetwork]):
 
 
 def _explanation(signed: Tensor, lesion: LesionImage, mask: BoolArray, *, is_high: bool) -> Explanation:
-    """The signed map (1, 1, 7, 7, 2) as evidence for what was concluded, on the voxels of the CT that the network saw."""
+    """The signed map (1, 1, 7, 7, 2) as evidence for what was concluded, on the voxels of the CT that were read."""
     upsampled = evidence(signed if is_high else -signed, (_ROWS, _COLUMNS, _SLICES))[0]
     on_volume, start = lesion.on_volume(slices_first(upsampled))
     saliency = normalised(on_volume)

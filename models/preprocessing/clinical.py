@@ -1,7 +1,8 @@
 """The clinical columns of PORCELAIN, from a record and the tables that the bundle stores.
 
 Source: PORCELAIN, methods, "Clinical branch": median or mode for what is missing, log(1 + x) for biomarkers, z-scores,
-one-hot categories. All tables come from the training data (``models.preprocessing.clinical_fit``); nothing is fitted here.
+one-hot categories. All tables come from the training data (``models.preprocessing.clinical_fit``); nothing is fitted
+here.
 """
 
 import math

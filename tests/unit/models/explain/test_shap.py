@@ -159,6 +159,6 @@ def test_an_attribution_names_the_largest_first() -> None:
 @pytest.mark.parametrize("logit", [0.2001, math.nan])
 def test_values_that_do_not_add_up_are_not_shown(logit: float) -> None:
     """The case is held for a person, with a code."""
-    with pytest.raises(Quarantined, match="add up to 0.200000") as held:
+    with pytest.raises(Quarantined, match=r"add up to 0\.200000") as held:
         attribution(Shapley(0.5, np.array([0.1, -0.7]), 0.3), logit, NAMES)
     assert held.value.reason.code is ReasonCode.INTERNAL

@@ -271,11 +271,7 @@ def test_every_variant_turns_the_map_for_a_low_conclusion(variant: Porcelain, ca
 def test_every_variant_puts_a_hot_cell_where_it_belongs(
     variant: Porcelain, case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One cell of the 7 x 7 x 2 map lights up the same place of the CT, in millimetres, as it was read from.
-
-    A phantom: the box of the region is 75 mm of rows wide or more, so each cell of 100 / 7 voxels has its own place.
-    """
-    volume = case.volume
+    """One cell of the 7 x 7 x 2 map lights up the same place of the CT as it was read from."""
     mask = np.zeros(SHAPE, dtype=bool)
     mask[1:9, 5:55, 5:65] = True
     cell = (4, 2, 1)
