@@ -23,6 +23,7 @@ from models.predictors.variants import Variant, window_hu
 from models.preprocessing.axes import slices_first, slices_last
 from models.preprocessing.clinical import ClinicalTable, EncodedRecord
 from models.preprocessing.lesion import LesionImage, prepare
+from node.domain.clinical import ClinicalVariable
 from node.domain.imaging import BoolArray, FloatArray
 from node.domain.prediction import (
     Attribution,
@@ -40,6 +41,7 @@ from node.domain.prediction import (
 CROP_LOSS: Final = "CROP_LOSS"
 CLINICAL_IMPUTED: Final = "CLINICAL_IMPUTED"
 CLINICAL_DISBELIEVED: Final = "CLINICAL_DISBELIEVED"
+CLINICAL_N: Final = "CLINICAL_N"
 _CHANNELS, _ROWS, _COLUMNS, _SLICES = INPUT
 _SHAPE: Final = (_SLICES, _ROWS, _COLUMNS)
 _KEY_SLICES: Final = 3
@@ -160,4 +162,10 @@ def _notes(lost: float, record: EncodedRecord | None) -> Iterator[Note]:
         yield Note(
             CLINICAL_DISBELIEVED,
             f"Recorded, but not plausible or of no category that the model knows, and so imputed: {names}.",
+        )
+    if ClinicalVariable.CLINICAL_N.value in record.used:
+        yield Note(
+            CLINICAL_N,
+            "The N category given is clinical; the published model's cohort was operated on, and its N category "
+            "presumably pathological.",
         )

@@ -11,11 +11,14 @@ import pytest
 import torch
 
 from models.bundle import Bundle, shipped
+from models.networks.en_pct import MAP_STAGE
 from models.predictors.porcelain import Porcelain
 from models.predictors.variants import VARIANTS
+from models.preprocessing.axes import slices_last
 from models.preprocessing.clinical import Number
 from models.preprocessing.clinical_fit import PORCELAIN
 from models.preprocessing.fitting import Fit
+from models.preprocessing.lesion import prepare
 from node.domain.clinical import ClinicalRecord, ClinicalValue, ClinicalVariable
 from node.domain.coding import Anatomy
 from node.domain.imaging import BoolArray, Roi, Volume
@@ -175,15 +178,22 @@ def test_what_the_crop_loses_is_said(
 
 
 def test_what_was_imputed_is_said(porcelain: Porcelain, case: Case) -> None:
-    """Imputed variables are named in the prediction and in a note; with all values there is no note."""
+    """Imputed variables are named in the prediction and in a note; with all values there is no such note."""
     partial = porcelain.predict(case)
     assert partial.clinical_used == ("age", "sex", "bmi")
     assert partial.clinical_imputed[:3] == ("clinical_t", "clinical_n", "lesion_site")
     assert [note.code for note in partial.notes] == ["DISCLAIMER", "CLINICAL_IMPUTED"]
     assert partial.notes[1].text.startswith("24 of 27 clinical variables were imputed: clinical_t, clinical_n, ")
     full = porcelain.predict(replace(case, clinical=complete()))
-    assert [note.code for note in full.notes] == ["DISCLAIMER"]
+    assert "CLINICAL_IMPUTED" not in [note.code for note in full.notes]
     assert (len(full.clinical_used), full.clinical_imputed) == (27, ())
+
+
+def test_a_clinical_n_category_is_said_to_be_one(porcelain: Porcelain, case: Case) -> None:
+    """It leads in the paper, where it was presumably pathological: whoever gives one is told."""
+    given = ClinicalRecord((*KNOWN.values, ClinicalValue(ClinicalVariable.CLINICAL_N, "cN1", "", "test")))
+    notes = porcelain.predict(replace(case, clinical=given)).notes
+    assert [note.code for note in notes] == ["DISCLAIMER", "CLINICAL_IMPUTED", "CLINICAL_N"]
 
 
 def test_what_cannot_be_believed_is_said(porcelain: Porcelain, case: Case) -> None:
@@ -253,6 +263,26 @@ def test_every_variant_predicts_and_explains(variant: Porcelain, case: Case) -> 
     hu[case.roi.mask] = hu[case.roi.mask][::-1]
     changed = variant.predict(replace(case, volume=replace(case.volume, hu=hu)))
     assert changed.scores[0].probability != prediction.scores[0].probability
+
+
+def test_every_variant_is_explained_by_grad_cam_of_its_own_network(variant: Porcelain, case: Case) -> None:
+    """The map from the tail alone equals that of hooks on the whole network with a full backward pass, to 1e-4."""
+    network = variant._network
+    record = variant._table.encode(case.clinical) if variant._table else None
+    columns = variant._columns(record)
+    image = prepare(case.volume, case.roi.mask, variant._variant.region, variant._window, (30, 100, 100)).values
+    with torch.no_grad():
+        logit, signed, embedding = variant._run(image, columns)
+    kept: list[torch.Tensor] = []
+    with network.image.stages[MAP_STAGE].register_forward_hook(lambda _module, _inputs, output: kept.append(output)):
+        tensor = torch.from_numpy(slices_last(image))[None, None].requires_grad_()
+        whole = network(tensor, *columns)
+    (gradient,) = torch.autograd.grad(whole[0], kept[0])
+    expected = (gradient.mean(dim=(2, 3, 4), keepdim=True) * kept[0]).sum(dim=1, keepdim=True).detach()
+    assert logit == pytest.approx(float(whole.detach()), abs=1e-5)
+    assert float((signed - expected).abs().max() / expected.abs().max()) < 1e-4
+    with torch.no_grad():
+        assert torch.allclose(embedding, network.image(tensor), atol=1e-4)
 
 
 def test_every_variant_turns_the_map_for_a_low_conclusion(variant: Porcelain, case: Case) -> None:
