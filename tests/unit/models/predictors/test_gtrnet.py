@@ -1,6 +1,7 @@
 """GTRNet's predictor: three slices, a vote, maps of the concluded class, and the nomogram."""
 
 import json
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -15,12 +16,14 @@ from safetensors.torch import save_model
 from torch import Tensor
 from torch.nn.functional import interpolate, relu
 
-from models.bundle import Bundle
+from models.bundle import Bundle, shipped
 from models.explain.overlap import dice
+from models.fields import Fields
 from models.networks.gtrnet import SMALL, GtrNet
 from models.networks.initial import draw
 from models.networks.two_stream import TwoStreamGtrNet
 from models.predictors.gtrnet import Gtrnet, majority
+from models.preprocessing.profiles import read_profile
 from node.domain.clinical import ClinicalRecord, ClinicalValue, ClinicalVariable
 from node.domain.coding import Anatomy
 from node.domain.imaging import BoolArray, Roi, Volume
@@ -56,11 +59,27 @@ def make_case(
     return build
 
 
-@pytest.fixture
-def _two_stream(spoil: Spoiler) -> Gtrnet:
+def shipped_as(folder: Path, variant: str) -> Gtrnet:
+    """The shipped bundle with another variant."""
+    path = folder / "gtrnet"
+    shutil.copytree(shipped("gtrnet"), path)
+    file = path / "configs" / "metadata.json"
+    values = json.loads(file.read_text(encoding="utf-8"))
+    values["celadon"]["parameters"]["variant"] = variant
+    file.write_text(json.dumps(values), encoding="utf-8")
+    return Gtrnet(Bundle.open(path))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Gtrnet:
+    """A predictor with the small network, for what does not depend on the network."""
+    return shipped_as(tmp_path_factory.mktemp("small"), "small")
+
+
+@pytest.fixture(scope="module")
+def two_stream(tmp_path_factory: pytest.TempPathFactory) -> Gtrnet:
     """A predictor whose detail stream says something."""
-    path = spoil("gtrnet", lambda celadon: celadon["parameters"].update(variant="two-stream"))
-    predictor = Gtrnet(Bundle.open(path))
+    predictor = shipped_as(tmp_path_factory.mktemp("two-stream"), "two-stream")
     network = predictor._network
     assert isinstance(network, TwoStreamGtrNet)
     with torch.no_grad():
@@ -100,11 +119,11 @@ def test_the_picture_counts(gtrnet: Gtrnet, make_case: CaseMaker) -> None:
 
 
 def test_the_majority_decides_over_the_mean(
-    gtrnet: Gtrnet, make_case: CaseMaker, monkeypatch: pytest.MonkeyPatch
+    small: Gtrnet, make_case: CaseMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two close votes for T2 beat one sure vote for T4, although T4 has the higher mean."""
-    logits_of(gtrnet, monkeypatch, [[0.1, 0.4, 0.2, 0.3], [0.1, 0.4, 0.2, 0.3], [0.0, 0.0, 0.0, 1.0]])
-    prediction = gtrnet.predict(make_case())
+    logits_of(small, monkeypatch, [[0.1, 0.4, 0.2, 0.3], [0.1, 0.4, 0.2, 0.3], [0.0, 0.0, 0.0, 1.0]])
+    prediction = small.predict(make_case())
     assert prediction.votes == (Conclusion.CT2, Conclusion.CT2, Conclusion.CT4)
     assert prediction.conclusion is Conclusion.CT2
     assert prediction.explanation.target == "evidence for cT2"
@@ -127,10 +146,10 @@ def test_ties_go_to_the_highest_mean(votes: tuple[int, ...], mean: tuple[float, 
 
 @pytest.mark.parametrize(("middle", "slices"), [(0, (0, 1)), (8, (8, 7))])
 def test_at_the_end_of_the_series_fewer_slices_vote(
-    gtrnet: Gtrnet, make_case: CaseMaker, middle: int, slices: tuple[int, ...]
+    small: Gtrnet, make_case: CaseMaker, middle: int, slices: tuple[int, ...]
 ) -> None:
     """A missing neighbour does not vote, and a note says so; the region's size is then a lower bound."""
-    prediction = gtrnet.predict(make_case(middle))
+    prediction = small.predict(make_case(middle))
     assert len(prediction.votes) == 2
     assert prediction.explanation.key_slices == slices
     assert prediction.notes[-1].code == "FEWER_SLICES"
@@ -140,9 +159,9 @@ def test_at_the_end_of_the_series_fewer_slices_vote(
     assert any("lower bound" in note for note in prediction.nomogram.notes)
 
 
-def test_maps_cover_the_voting_slices(gtrnet: Gtrnet, make_case: CaseMaker) -> None:
+def test_maps_cover_the_voting_slices(small: Gtrnet, make_case: CaseMaker) -> None:
     """The saliency has the voting slices at full size, the key slice is shown first, and the map varies."""
-    explanation = gtrnet.predict(make_case()).explanation
+    explanation = small.predict(make_case()).explanation
     assert explanation.method is ExplanationMethod.CLASS_ACTIVATION
     assert explanation.start_zyx == (3, 0, 0)
     assert explanation.saliency.shape == (3, 80, 96)
@@ -151,21 +170,21 @@ def test_maps_cover_the_voting_slices(gtrnet: Gtrnet, make_case: CaseMaker) -> N
     assert explanation.saliency.std() > 0.01
 
 
-def test_the_maps_overlap_with_the_region_is_reported(gtrnet: Gtrnet, make_case: CaseMaker) -> None:
+def test_the_maps_overlap_with_the_region_is_reported(small: Gtrnet, make_case: CaseMaker) -> None:
     """Results, "Dice similarity coefficient": over the slices that the network read, not those that it never saw."""
     case = make_case()
-    explanation = gtrnet.predict(case).explanation
+    explanation = small.predict(case).explanation
     assert explanation.roi_dice == dice(explanation.saliency, (0, 0, 0), case.roi.mask[3:6])
     assert explanation.roi_dice is not None
     assert 0.0 <= explanation.roi_dice <= 1.0
 
 
-def test_slices_are_given_in_order(gtrnet: Gtrnet, make_case: CaseMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slices_are_given_in_order(small: Gtrnet, make_case: CaseMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     """The batch holds the three neighbouring slices from the first to the last, and the trunk runs once."""
     case = make_case()
     hu = np.broadcast_to(np.arange(9, dtype=np.float32)[:, None, None] * 20.0, SHAPE).copy()
-    seen = trunk_of(gtrnet, monkeypatch)
-    gtrnet.predict(replace(case, volume=replace(case.volume, hu=hu)))
+    seen = trunk_of(small, monkeypatch)
+    small.predict(replace(case, volume=replace(case.volume, hu=hu)))
     assert [[tuple(tensor.shape) for tensor in inputs] for inputs in seen] == [[(3, 3, 224, 224)]]
     means = seen[0][0].mean(dim=(1, 2, 3)).tolist()
     assert means[0] < means[1] < means[2]
@@ -184,7 +203,7 @@ def autograd_grad_cam(network: GtrNet, target: int, inputs: tuple[Tensor, ...]) 
         yield relu((gradient.mean(dim=(2, 3), keepdim=True) * kept[0].detach()).sum(dim=1, keepdim=True))
 
 
-@pytest.mark.parametrize("variant", ["gtrnet", "_two_stream"])
+@pytest.mark.parametrize("variant", ["gtrnet", "two_stream"])
 def test_the_maps_are_grad_cam(
     variant: str, make_case: CaseMaker, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
@@ -201,17 +220,17 @@ def test_the_maps_are_grad_cam(
 
 
 def test_the_detail_stream_looks_at_the_lesion(
-    _two_stream: Gtrnet, make_case: CaseMaker, monkeypatch: pytest.MonkeyPatch
+    two_stream: Gtrnet, make_case: CaseMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The crop is about the region's centre on the key slice, the same for all slices, and it matters where."""
-    seen = trunk_of(_two_stream, monkeypatch)
+    seen = trunk_of(two_stream, monkeypatch)
     case = make_case()
-    here = _two_stream.predict(case)
+    here = two_stream.predict(case)
     images, corners = seen[0]
     assert images.shape == (3, 3, 224, 224)
     assert corners.tolist() == [[round(112 * 40.5 / 80) - 28, round(112 * 40.5 / 96) - 28]] * 3
     mask = np.roll(case.roi.mask, (25, 40), axis=(1, 2))
-    assert here.scores != _two_stream.predict(replace(case, roi=replace(case.roi, mask=mask))).scores
+    assert here.scores != two_stream.predict(replace(case, roi=replace(case.roi, mask=mask))).scores
     assert ("variant=two-stream") in here.algorithm.parameters
 
 
@@ -255,14 +274,14 @@ def test_the_nomogram_is_read_from_the_same_map(
     assert all(interval.low < interval.high for _, interval in nomogram.probabilities)
 
 
-def test_with_all_answers_the_nomogram_gives_numbers(gtrnet: Gtrnet, make_case: CaseMaker) -> None:
+def test_with_all_answers_the_nomogram_gives_numbers(small: Gtrnet, make_case: CaseMaker) -> None:
     """What is known is used, named, and leaves no range."""
     values = (
         ClinicalValue(ClinicalVariable.TUMOUR_SIZE, 6.2, "cm", "csv"),
         ClinicalValue(ClinicalVariable.DIFFERENTIATION, "poor", "", "csv"),
         ClinicalValue(ClinicalVariable.LAUREN_TYPE, "diffuse", "", "csv"),
     )
-    prediction = gtrnet.predict(replace(make_case(), clinical=ClinicalRecord(values)))
+    prediction = small.predict(replace(make_case(), clinical=ClinicalRecord(values)))
     assert prediction.nomogram is not None
     assert prediction.clinical_used == ("tumour_size", "differentiation", "lauren_type")
     assert [item.answer for item in prediction.nomogram.items][1:] == ["62 mm (csv)", "poor", "diffuse"]
@@ -285,52 +304,49 @@ def test_a_bundle_without_rad_score_or_nomogram_has_no_reading(
     assert (prediction.nomogram, prediction.clinical_used) == (None, ())
 
 
-def test_the_papers_chain_costs_less_than_the_network(spoil: Spoiler, make_case: CaseMaker) -> None:
+def test_the_papers_chain_costs_less_than_the_network(gtrnet: Gtrnet, make_case: CaseMaker) -> None:
     """N4 and all: from HU to tensors takes less processor time than the trunk, on slices of a CT's size."""
-    predictor = Gtrnet(Bundle.open(spoil("gtrnet", lambda celadon: celadon.update(parameters=PAPER))))
-    case = make_case(1, (3, 512, 512))
-    assert "variant=plain" in predictor.identity.parameters
-    assert any(parameter.startswith("n4=") for parameter in predictor.identity.parameters)
+    profile = read_profile(Fields(Path("metadata.json"), PAPER))
+    hu = make_case(1, (3, 512, 512)).volume.hu
     times: dict[str, list[float]] = {"chain": [], "trunk": []}
     with torch.no_grad():
-        for _ in range(5):
+        for _ in range(3):
             begun = time.process_time()
-            images = torch.from_numpy(predictor._profile.images(case.volume.hu, 1, (0.8, 0.8)))
+            images = torch.from_numpy(profile.images(hu, 1, (0.8, 0.8)))
             between = time.process_time()
-            predictor._trunk(images)
+            gtrnet._trunk(images)
             times["chain"].append(between - begun)
             times["trunk"].append(time.process_time() - between)
     assert statistics.median(times["chain"]) < statistics.median(times["trunk"])
-    assert len(predictor.predict(case).scores) == 4
 
 
-def test_a_region_on_one_slice_is_enough(gtrnet: Gtrnet, make_case: CaseMaker) -> None:
+def test_a_region_on_one_slice_is_enough(small: Gtrnet, make_case: CaseMaker) -> None:
     """Its neighbours vote although the region does not reach them, and a flat region has a diameter."""
     case = make_case()
     mask = np.zeros(SHAPE, dtype=bool)
     mask[4, 30:50, 30:50] = True
-    prediction = gtrnet.predict(replace(case, roi=replace(case.roi, mask=mask)))
+    prediction = small.predict(replace(case, roi=replace(case.roi, mask=mask)))
     assert len(prediction.votes) == 3
     assert prediction.nomogram is not None
     assert prediction.nomogram.items[1].answer is not None
 
 
-def test_a_series_of_one_slice_votes_alone(gtrnet: Gtrnet, make_case: CaseMaker) -> None:
+def test_a_series_of_one_slice_votes_alone(small: Gtrnet, make_case: CaseMaker) -> None:
     """One vote decides, and the note counts it."""
-    prediction = gtrnet.predict(make_case(0, (1, 80, 96)))
+    prediction = small.predict(make_case(0, (1, 80, 96)))
     assert len(prediction.votes) == 1
     assert prediction.conclusion is prediction.votes[0]
     assert "1 of 3 slices voted" in prediction.notes[-1].text
 
 
-def test_what_is_not_square_is_noted(gtrnet: Gtrnet, make_case: CaseMaker) -> None:
+def test_what_is_not_square_is_noted(small: Gtrnet, make_case: CaseMaker) -> None:
     """80 rows of 0.9 mm and 96 columns of 0.8 mm are pressed into a square: said, with the map back in their shape."""
-    prediction = gtrnet.predict(make_case())
+    prediction = small.predict(make_case())
     assert [note.text for note in prediction.notes if note.code == "NOT_SQUARE"] == [
         "The images of 77 x 72 mm were pressed into the model's square."
     ]
     assert prediction.explanation.saliency.shape == (3, 80, 96)
-    square = gtrnet.predict(make_case(4, (9, 80, 90)))
+    square = small.predict(make_case(4, (9, 80, 90)))
     assert all(note.code != "NOT_SQUARE" for note in square.notes)
 
 
@@ -356,27 +372,30 @@ def spoilt(case: Case, what: str) -> Case:
     ],
 )
 def test_bad_input_is_refused_with_its_code(
-    gtrnet: Gtrnet, make_case: CaseMaker, what: str, code: ReasonCode, detail: str
+    small: Gtrnet, make_case: CaseMaker, what: str, code: ReasonCode, detail: str
 ) -> None:
     """Values that are no numbers, a region without voxels, a region on another grid."""
     with pytest.raises(Refused, match=detail) as caught:
-        gtrnet.predict(spoilt(make_case(), what))
+        small.predict(spoilt(make_case(), what))
     assert caught.value.reason.code is code
 
 
-def test_a_tiny_image_is_refused(gtrnet: Gtrnet, make_case: CaseMaker) -> None:
+def test_a_tiny_image_is_refused(small: Gtrnet, make_case: CaseMaker) -> None:
     """Under 64 pixels a side there is no anatomy to blow up to 224; 64 are accepted."""
     with pytest.raises(Refused, match="80 x 63 pixels") as caught:
-        gtrnet.predict(make_case(4, (9, 80, 63)))
+        small.predict(make_case(4, (9, 80, 63)))
     assert caught.value.reason.code is ReasonCode.INPUT_CONTRACT
-    assert len(gtrnet.predict(make_case(4, (9, 64, 64))).votes) == 3
+    assert len(small.predict(make_case(4, (9, 64, 64))).votes) == 3
 
 
-def test_air_has_no_paper_picture(spoil: Spoiler, make_case: CaseMaker) -> None:
-    """Slices without a body cannot be corrected by N4: refused with its code, saying where."""
+def test_the_papers_chain_is_named_and_refuses_air(spoil: Spoiler, make_case: CaseMaker) -> None:
+    """The chain's parameters are the algorithm's; slices without a body are refused with their code, saying where."""
     parameters = PAPER | {"variant": "small"}
     predictor = Gtrnet(Bundle.open(spoil("gtrnet", lambda celadon: celadon.update(parameters=parameters))))
     case = make_case()
+    assert sum(score.probability for score in predictor.predict(case).scores) == pytest.approx(1.0)
+    assert {"profile=paper", "variant=small"} < set(predictor.identity.parameters)
+    assert any(parameter.startswith("n4=") for parameter in predictor.identity.parameters)
     air = np.full_like(case.volume.hu, -1000.0)
     with pytest.raises(Refused, match="key slice has no body") as caught:
         predictor.predict(replace(case, volume=replace(case.volume, hu=air)))
