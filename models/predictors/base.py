@@ -1,5 +1,6 @@
 """What every predictor does: check the input, run the network in evaluation mode, say what limits the result."""
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import ClassVar, Final, Generic, TypeVar
@@ -9,6 +10,7 @@ import torch
 
 from models.bundle import Bundle
 from models.networks.initial import Network
+from node.domain.imaging import HuArray
 from node.domain.prediction import Case, Note, Prediction
 from node.domain.reasons import ReasonCode
 from node.errors import BundleError, Refused
@@ -71,8 +73,22 @@ class BasePredictor(ABC, Generic[NetworkT]):
             )
         if not roi.mask.any():
             raise Refused(ReasonCode.ROI_EMPTY, "the mask of the region has no voxel")
-        # A sum is not finite when a term is not: one pass, and no second array of the volume's size.
-        with np.errstate(invalid="ignore"):
-            total = volume.hu.sum(dtype=np.float64)
-        if not np.isfinite(total):
-            raise Refused(ReasonCode.INPUT_CONTRACT, "the volume holds values that are not finite numbers")
+        _check_finite(volume.hu)
+
+
+def _check_finite(hu: HuArray) -> None:
+    """Refuse a volume with a NaN or an infinity, and say where the first one is."""
+    # A sum of squares is not finite when a term is not: one pass, and no second array of the volume's size. That huge
+    # numbers overflow it as well is what the second look is for.
+    with np.errstate(invalid="ignore", over="ignore"):
+        total = float(np.vdot(hu, hu))
+    if math.isfinite(total):
+        return
+    for index, plane in enumerate(hu):
+        wrong = np.argwhere(~np.isfinite(plane))
+        if wrong.size:
+            row, column = (int(i) for i in wrong[0])
+            raise Refused(
+                ReasonCode.INPUT_CONTRACT,
+                f"the volume holds values that are not finite numbers, first in slice {index}, row {row}, column {column}",
+            )
