@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
+from typing import Final
 
 from models import device, registry
 from models.bundle import Bundle, shipped
@@ -18,6 +20,9 @@ from node.reports.registry import WRITERS, resolve
 from node.settings import Settings
 from node.stores import Stores, open_sandbox
 from node.triage.rules import ROI_ATTRIBUTES
+
+COMPILED: Final = "compiled"
+"""The folder in ``data_dir`` for compiled networks; it may be emptied at any time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ def open_workshop(settings: Settings) -> Workshop:
         stores=stores,
         decoder=decoder,
         segmenters=segmenters,
-        predictors={name: _predictor(name) for name in wanted},
+        predictors={name: _predictor(name, settings.data_dir / COMPILED) for name in wanted},
         sources=tuple(source() for source in SOURCES.values()),
         writers=tuple(resolve(name) for name in WRITERS),
         destinations=destinations(settings),
@@ -85,9 +90,9 @@ def _wanted(settings: Settings) -> tuple[str, ...]:
     return names
 
 
-def _predictor(name: str) -> Predictor:
+def _predictor(name: str, cache: Path) -> Predictor:
     bundle = Bundle.open(shipped(name))
-    predictor: Predictor = registry.resolve(registry.PREDICTORS[name])(bundle, device.choose(device.CPU))
+    predictor: Predictor = registry.resolve(registry.PREDICTORS[name])(bundle, device.choose(device.CPU), cache)
     predictor.warm()
     identity = predictor.identity
     log.get().info(
