@@ -37,6 +37,7 @@ faults: setup servers  ## the matrices of faults, each with its table: kills, di
 	$(MAKE) fuzz
 
 bench: setup servers  ## the benchmarks: tables with ratios from one run
+	$(PIP) install -e '.[models,postgresql,test,bench]'
 	$(BIN)/python -m tests.bench
 
 fuzz: setup      ## 20,000 hostile conversations and 20,000 hostile files; takes about fifteen minutes

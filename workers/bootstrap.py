@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
+from typing import Final
 
 from models import device, registry
 from models.bundle import Bundle
@@ -22,6 +24,9 @@ from node.reports.registry import WRITERS, resolve
 from node.settings import Settings
 from node.stores import Stores, open_sandbox
 from node.triage.rules import ROI_ATTRIBUTES
+
+COMPILED: Final = "compiled"
+"""The folder in ``data_dir`` for compiled networks; it may be emptied at any time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,9 @@ def open_workshop(settings: Settings) -> Workshop:
         stores=stores,
         decoder=decoder,
         segmenters=segmenters,
-        predictors={name: _predictor(name, bundle) for name, bundle in bundles.items()},
+        predictors={
+            name: _predictor(name, bundle, settings.data_dir / COMPILED) for name, bundle in bundles.items()
+        },
         sources=tuple(source() for source in SOURCES.values()),
         writers=tuple(resolve(name) for name in WRITERS),
         destinations=destinations(settings),
@@ -102,8 +109,8 @@ def _bundle(settings: Settings, predictor: str, stores: Stores) -> Bundle:
         raise
 
 
-def _predictor(name: str, bundle: Bundle) -> Predictor:
-    predictor: Predictor = registry.resolve(registry.PREDICTORS[name])(bundle, device.choose(device.CPU))
+def _predictor(name: str, bundle: Bundle, cache: Path) -> Predictor:
+    predictor: Predictor = registry.resolve(registry.PREDICTORS[name])(bundle, device.choose(device.CPU), cache)
     predictor.warm()
     identity = predictor.identity
     log.get().info(

@@ -5,6 +5,7 @@ Source: npj Digital Medicine, doi 10.1038/s41746-025-02002-5, methods.
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -17,12 +18,13 @@ from models.explain.gradcam import class_activation, evidence, normalised
 from models.explain.overlap import dice
 from models.networks.gtrnet import MAP_CHANNELS, SMALL, GtrNet
 from models.networks.two_stream import TwoStreamGtrNet
-from models.predictors.base import BasePredictor
+from models.predictors.base import BasePredictor, Run
 from models.predictors.nomogram import Answers, NomogramModel, Size, answers_from
 from models.predictors.radscore import read_radscore
 from models.preprocessing.diameter import is_cut_off, longest_diameter_mm
 from models.preprocessing.key_slices import centre_on, key_slices
 from models.preprocessing.profiles import read_profile
+from models.runtime import Cut, Part
 from node.domain.imaging import Geometry, Roi
 from node.domain.prediction import (
     Case,
@@ -66,11 +68,9 @@ class Gtrnet(BasePredictor[GtrNet]):
 
     name = "gtrnet"
 
-    def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
+    def __init__(self, bundle: Bundle, device: str = "cpu", cache: Path | None = None) -> None:
         """As the base; then the Rad-score, which for a bundle without training needs the loaded network."""
-        super().__init__(bundle, device)
-        self._trunk: Callable[..., Tensor] = self._network.maps
-        """(n, 3, 224, 224), and what the network aims with, to maps (n, 2048, 7, 7)."""
+        super().__init__(bundle, device, cache)
         self._radscore = read_radscore(bundle, self._example_features, MAP_CHANNELS)
 
     def _build(self, bundle: Bundle) -> GtrNet:
@@ -81,16 +81,21 @@ class Gtrnet(BasePredictor[GtrNet]):
         network: GtrNet = parameters.one_of("variant", _VARIANTS)()
         return network
 
-    def _infer(self, case: Case) -> Prediction:
+    def _cut(self) -> Cut:
+        """All but the linear layer: (n, 3, 224, 224), and what the network aims with, to maps (n, 2048, 7, 7)."""
+        network = self._network
+        layers = {name: layer for name, layer in network.named_children() if layer is not network.fc}
+        return Cut(Part(network.maps, layers), self._examples(), self._probabilities, _VOTERS)
+
+    def _infer(self, case: Case) -> Run:
         slices = key_slices(case.roi)
         key = slices.index(case.roi.largest_slice)
-        maps = self._maps(case, slices, key)
-        pooled = self._network.pooled(maps)
-        probabilities = torch.softmax(self._network.logits(pooled).double(), dim=1).cpu().numpy()
+        maps = yield self._inputs(case, slices, key)
+        probabilities = self._probabilities(maps).cpu().numpy()
         mean = probabilities.mean(axis=0)
         votes = probabilities.argmax(axis=1)
         winner = majority(votes.tolist(), mean.tolist())
-        answers = self._answers(case, pooled[key].double().cpu().numpy())
+        answers = self._answers(case, self._network.pooled(maps)[key].double().cpu().numpy())
         return Prediction(
             algorithm=self.identity,
             title="Predicted cT category",
@@ -113,13 +118,17 @@ class Gtrnet(BasePredictor[GtrNet]):
                 f"the slices have {rows} x {columns} pixels; the model needs {_FEWEST_PIXELS} a side",
             )
 
-    def _maps(self, case: Case, slices: Sequence[int], key: int) -> Tensor:
-        """The last map (n, 2048, 7, 7) of each of the ``slices``."""
+    def _probabilities(self, maps: Tensor) -> Tensor:
+        """(n, 2048, 7, 7) to probabilities (n, 4)."""
+        return torch.softmax(self._network.classify(maps).double(), dim=1)
+
+    def _inputs(self, case: Case, slices: Sequence[int], key: int) -> tuple[Tensor, ...]:
+        """What the trunk takes for the ``slices``."""
         spacing_x, spacing_y, _ = case.volume.geometry.spacing_xyz_mm
         planes = case.volume.hu[slices[0] : slices[-1] + 1]
         images = torch.from_numpy(self._profile.images(planes, key, (spacing_y, spacing_x)))
         aims = self._network.aims(centre_on(case.roi.mask[slices[key]]), len(slices))
-        return self._trunk(*(tensor.to(self._device) for tensor in (images, *aims)))
+        return images, *aims
 
     def _explanation(self, maps: Tensor, winner: int, slices: Sequence[int], roi: Roi) -> Explanation:
         """Where the voting slices speak for the ``winner``."""
@@ -146,9 +155,8 @@ class Gtrnet(BasePredictor[GtrNet]):
 
     def _example_features(self) -> npt.NDArray[np.float64]:
         """The penultimate features of the network's own examples."""
-        examples = self._network.examples(torch.Generator().manual_seed(0))
         with torch.no_grad():
-            maps = self._network.maps(*(example.to(self._device) for example in examples))
+            maps = self._network.maps(*self._examples())
             return self._network.pooled(maps).double().cpu().numpy()
 
 

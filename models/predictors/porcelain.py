@@ -3,7 +3,8 @@
 Source: npj Digital Medicine, doi 10.1038/s41746-025-02303-9, methods.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -15,14 +16,15 @@ from models.explain.background import background
 from models.explain.gradcam import evidence, grad_cam, normalised
 from models.explain.overlap import dice
 from models.explain.shap import Explainer, attribution
-from models.networks.en_pct import INPUT
+from models.networks.en_pct import INPUT, MAP_STAGE
 from models.networks.fusion import MultimodalNetwork
 from models.networks.unimodal import UnimodalNetwork
-from models.predictors.base import BasePredictor
+from models.predictors.base import BasePredictor, Run
 from models.predictors.variants import Variant, window_hu
 from models.preprocessing.axes import slices_first, slices_last
 from models.preprocessing.clinical import ClinicalTable, EncodedRecord
 from models.preprocessing.lesion import LesionImage, prepare
+from models.runtime import Cut, Part
 from node.domain.clinical import ClinicalVariable
 from node.domain.imaging import BoolArray, FloatArray
 from node.domain.prediction import (
@@ -55,9 +57,8 @@ class Porcelain(BasePredictor[MultimodalNetwork | UnimodalNetwork]):
 
     name = "porcelain"
 
-    def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
-        super().__init__(bundle, device)
-        self._trunk: Callable[[Tensor], Tensor] = self._network.image.trunk
+    def __init__(self, bundle: Bundle, device: str = "cpu", cache: Path | None = None) -> None:
+        super().__init__(bundle, device, cache)
         self._explainer = (
             Explainer(self._network, background(bundle, self._network))
             if isinstance(self._network, MultimodalNetwork)
@@ -72,11 +73,22 @@ class Porcelain(BasePredictor[MultimodalNetwork | UnimodalNetwork]):
         self._table = ClinicalTable.read(bundle.celadon) if self._variant.is_multimodal else None
         return UnimodalNetwork() if self._table is None else MultimodalNetwork(self._table.groups)
 
-    def _infer(self, case: Case) -> Prediction:
+    def _cut(self) -> Cut:
+        """The encoder up to the map that Grad-CAM shows: (n, 1, 100, 100, 30) to (n, 112, 7, 7, 2)."""
+        encoder, (images, *columns) = self._network.image, self._examples()
+
+        def outcome(maps: Tensor) -> Tensor:
+            return torch.sigmoid(self._network.head(encoder.tail(maps), *columns).double())
+
+        layers = {"stem": encoder.stem, "stages": encoder.stages[: MAP_STAGE + 1]}
+        return Cut(Part(encoder.trunk, layers), (images,), outcome, batch=1)
+
+    def _infer(self, case: Case) -> Run:
         record = self._table.encode(case.clinical) if self._table is not None else None
         lesion = prepare(case.volume, case.roi.mask, self._variant.region, self._window, _SHAPE)
         columns = self._columns(record)
-        logit, signed, embedding = self._run(lesion.values, columns)
+        features = yield (torch.from_numpy(slices_last(lesion.values))[None, None],)
+        logit, signed, embedding = self._run(features, columns)
         probability = 1.0 / (1.0 + float(np.exp(-logit)))
         is_high = probability >= self._threshold
         return Prediction(
@@ -97,9 +109,8 @@ class Porcelain(BasePredictor[MultimodalNetwork | UnimodalNetwork]):
         """What the head takes beside the embedding: the columns (1, c), or nothing."""
         return () if record is None else (torch.from_numpy(record.columns)[None].to(self._device),)
 
-    def _run(self, image: FloatArray, columns: tuple[Tensor, ...]) -> tuple[float, Tensor, Tensor]:
+    def _run(self, features: Tensor, columns: tuple[Tensor, ...]) -> tuple[float, Tensor, Tensor]:
         """The logit, the signed map (1, 1, 7, 7, 2) that explains it, and the image embedding (1, 256)."""
-        features = self._trunk(torch.from_numpy(slices_last(image))[None, None].to(self._device))
         seen: list[Tensor] = []
 
         def tail(explained: Tensor) -> Tensor:
