@@ -10,7 +10,7 @@ Nothing here is a patient, and nothing learnt from it says anything about patien
 from models.phantoms.anatomy import Organ
 from models.phantoms.enhancement import Phase
 from models.phantoms.latent import CEILING_AUC
-from models.phantoms.render import Box, Phantom, Renderer, key_planes, lesion_box, lesion_centre, render
+from models.phantoms.render import Box, Phantom, Renderer, key_planes, lesion_box, lesion_place, render, stomach_box
 from models.phantoms.spec import Kind, PhantomSpec, Wanted, draw
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "draw",
     "key_planes",
     "lesion_box",
-    "lesion_centre",
+    "lesion_place",
     "render",
+    "stomach_box",
 ]

@@ -28,6 +28,8 @@ _CANAL_HU: Final = 30.0
 _VERTEBRA_EVERY_MM: Final = 34.0
 _RIB_EVERY_MM: Final = 27.0
 _SPINE_REACH: Final = Extent((-55.0, -5.0, -1e4), (55.0, 130.0, 1e4))
+_INVADED: Final = (Organ.SOFT_TISSUE, Organ.STOMACH, Organ.PANCREAS, Organ.DUODENUM, Organ.COLON, Organ.SMALL_BOWEL)
+"""What a gastric tumour can grow into; of liver and spleen it would have the attenuation."""
 _LAYERS: Final = (0.35, 0.65)
 """Of the stomach's wall from outside: where the submucosa begins, and the mucosa."""
 
@@ -78,7 +80,7 @@ class Painter:
         x, y = canvas.x_mm.astype(np.float32)[None, :], canvas.y_mm.astype(np.float32)[:, None]
         for down, half in ((0.0, 1.3), (24.0, 1.3)):
             distance = np.abs(y - (back + down - x * x / np.float32(1150.0))) - np.float32(half)
-            canvas.paint(canvas.whole, np.maximum(distance, np.abs(x) - np.float32(212.0)), -160.0)
+            canvas.paint(canvas.whole, np.maximum(distance, np.abs(x) - np.float32(212.0)), 150.0)
 
     def _trunk(self, canvas: Canvas, textures: Textures) -> Plane:
         """Skin, fat, muscle, ribs, lungs and heart; returns the distance to the wall of the cavity."""
@@ -92,9 +94,9 @@ class Painter:
         muscle = np.float32(self.hu.hu(Tissue.MUSCLE)) + 5.0 * textures.fine
         canvas.paint(whole, wall, muscle, Organ.MUSCLE)
         canvas.paint(whole, cavity, np.float32(FAT_HU) + 9.0 * np.clip(textures.coarse, -1.0, 2.5), Organ.SOFT_TISSUE)
-        self._paraspinal(canvas, muscle)
         self._ribs(canvas, cavity)
         self._chest(canvas, cavity)
+        self._paraspinal(canvas, muscle)
         return cavity
 
     def _cavity(self, x: Plane, y: Plane, z: Plane) -> Plane:
@@ -143,6 +145,9 @@ class Painter:
         right, left = self._domes(whole)
         lung = smooth_max(smooth_max(right, left, 12.0), cavity + 1.0, 4.0)
         canvas.paint(whole, lung, LUNG_HU, Organ.LUNG)
+        middle = Ellipsoid((0.0, 24.0 * self.scale, 0.0), (33.0 * self.scale, 48.0 * self.scale, 1e4))
+        fat = smooth_max(middle.distance(whole.x, whole.y, whole.z), lung, 6.0)
+        canvas.paint(whole, fat, FAT_HU, Organ.SOFT_TISSUE)
         if patch := canvas.patch(self.anatomy.heart.extent):
             heart = smooth_max(
                 self.anatomy.heart.distance(patch.x, patch.y, patch.z), cavity[patch.window] + 6.0, 6.0
@@ -342,7 +347,7 @@ class Painter:
             self._gastric_tumour(canvas, patch, (tumour, near, profile), (outside, wall, inner), textures, z_mm)
 
     def _wall(self, textures: Textures, patch: Patch) -> Plane:
-        folds = 0.42 if self.spec.habitus.filling is Filling.EMPTY else 0.20
+        folds = 0.42 if self.spec.habitus.filling is Filling.EMPTY else 0.13
         thick: Plane = np.float32(self.anatomy.wall_mm) * np.clip(1.0 + folds * textures.fine[patch.window], 0.6, 2.2)
         return thick
 
@@ -382,9 +387,11 @@ class Painter:
             self._stranding(canvas, patch, (tumour, near), outside + outer, nodules)
         distance = np.maximum(outside + outer, -(outside + inner))
         distance = np.maximum(distance, -0.5 * np.float32(tumour.radius_mm) * near)
+        may = np.isin(canvas.organs[patch.window], _INVADED)
+        distance = np.where(may, distance, np.float32(99.0))
         mean = np.float32(self.hu.hu(Tissue.GASTRIC_TUMOUR) + tumour.contrast_hu)
         canvas.paint(patch, distance, mean + 7.0 * textures.fine[patch.window])
-        within = tumour.inside(near, -outside, outer, inner)
+        within = tumour.inside(near, -outside, outer, inner) & may
         canvas.mark_lesion(patch, within, tumour.number, Organ.STOMACH)
 
     def _stranding(

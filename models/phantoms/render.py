@@ -4,7 +4,7 @@ Arrays are [slice, row, column], slices from the feet up, rows from front to bac
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final, Self
 
 import numpy as np
@@ -16,6 +16,7 @@ from models.phantoms.canvas import Canvas
 from models.phantoms.lattice import Axis, Lattice, Plane
 from models.phantoms.painting import Painter, Textures
 from models.phantoms.scanner import MATRIX
+from models.phantoms.shapes import Extent
 from models.phantoms.spec import Kind, PhantomSpec, Stream
 
 PORCELAIN_BOX: Final = (30, 100, 100)
@@ -32,7 +33,10 @@ _COARSE_MM: Final = 13.0
 _THIN_MM: Final = 2.4
 _SAMPLES: Final = 3
 """Planes that a thick slice is averaged from."""
-_TWIST: Final = 0.0006
+_BENT_BY_MM: Final = 16.0
+"""How far bending moves a lesion from its planned place: beyond four standard deviations and turning."""
+_SEARCH_MM: Final = 3.0
+_SEARCH_STEP: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +149,16 @@ class Renderer:
             hu[k], organs[k], lesions[k] = self._slice(index, asked)
         return Phantom(self.spec, asked, hu, organs, lesions)
 
-    def labels(self, box: Box) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        """Organs and lesions of ``box`` alone: quicker, since nothing is seen through a scanner."""
-        organs, lesions = np.empty(box.shape_zyx, np.uint8), np.empty(box.shape_zyx, np.uint8)
-        for k, index in enumerate(range(*box.slices)):
-            canvas = self._plane(float(self._z[index]), slice(*box.rows), slice(*box.columns))
-            organs[k], lesions[k] = canvas.organs, canvas.lesions
-        return organs, lesions
+    def labels(self, index: int, box: Box, step: int = 1) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """Organs and lesions of one slice in the rows and columns of ``box``, every ``step``-th pixel; no scanner."""
+        canvas = self._plane(float(self._z[index]), slice(*box.rows, step), slice(*box.columns, step))
+        return canvas.organs, canvas.lesions
+
+    def planned_extent(self, number: int) -> Extent | None:
+        """Where a lesion is planned, before the patient's bending; None where there is none."""
+        painter = self._painter
+        planned = (*painter.pancreatic, *painter.gastric)
+        return planned[number - 1].extent if number <= len(planned) else None
 
     def _slice(
         self, index: int, box: Box
@@ -199,76 +206,75 @@ def _widened(range_px: tuple[int, int], margin: int) -> tuple[slice, slice]:
     return slice(first, last), slice(range_px[0] - first, range_px[1] - first)
 
 
-def lesion_centre(spec: PhantomSpec, number: int = 1) -> tuple[int, int, int] | None:
-    """The voxel in the middle of a lesion as it was rendered; None where there is none.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a lesion came to lie."""
 
-    Bending moves organs by a few millimetres, so the lesion is looked for around its planned place.
+    centre_zyx: tuple[int, int, int]
+    """The voxel in the middle of its box, within two pixels and a slice."""
+    key_slice: int
+    """The slice with its largest area; the first of several."""
+
+
+@lru_cache(maxsize=256)
+def lesion_place(spec: PhantomSpec, number: int = 1) -> Place:
+    """Where lesion ``number`` of a study lies, found with labels alone around its planned place.
+
+    Raises:
+        ValueError: the study has no such lesion, or it is hidden behind other organs.
     """
-    found = _Finder(spec, number).found()
-    return None if found is None else found[0]
-
-
-def lesion_box(
-    spec: PhantomSpec, shape_zyx: tuple[int, int, int] = PORCELAIN_BOX, number: int = 1
-) -> Box:
-    """The box of ``shape_zyx`` around a lesion. ValueError where the study has no such lesion."""
-    centre = lesion_centre(spec, number)
-    if centre is None:
+    renderer = Renderer(spec)
+    extent = renderer.planned_extent(number)
+    if extent is None:
         raise ValueError(f"phantom {spec.seed} has no lesion {number}")
-    return Box.around(centre, shape_zyx, spec)
+    box = _around_plan(spec, extent)
+    stride = max(1, round(_SEARCH_MM / spec.grid.spacing_zyx_mm[0]))
+    areas: dict[int, int] = {}
+    low, high = np.full(3, 10**6), np.full(3, -1)
+    for index in range(box.slices[0], box.slices[1], stride):
+        mask = renderer.labels(index, box, _SEARCH_STEP)[1] == number
+        areas[index] = int(mask.sum())
+        if areas[index]:
+            rows, columns = np.nonzero(mask)
+            low = np.minimum(low, (index, rows.min(), columns.min()))
+            high = np.maximum(high, (index, rows.max(), columns.max()))
+    if not any(areas.values()):
+        raise ValueError(f"lesion {number} of phantom {spec.seed} shows on no slice")
+    middle = (low + high) // 2
+    row, column = (int(at) * _SEARCH_STEP + start for at, start in zip(middle[1:], (box.rows[0], box.columns[0])))  # noqa: B905 — both pairs
+    about = max(areas, key=lambda index: areas[index])
+    near = range(max(box.slices[0], about - stride + 1), min(box.slices[1], about + stride))
+    key = max(near, key=lambda index: int((renderer.labels(index, box)[1] == number).sum()))
+    return Place((int(middle[0]), row, column), key)
+
+
+def lesion_box(spec: PhantomSpec, shape_zyx: tuple[int, int, int] = PORCELAIN_BOX, number: int = 1) -> Box:
+    """The box of ``shape_zyx`` around a lesion. ValueError as ``lesion_place``."""
+    return Box.around(lesion_place(spec, number).centre_zyx, shape_zyx, spec)
+
+
+def stomach_box(spec: PhantomSpec, shape_zyx: tuple[int, int, int] = GTRNET_BOX, number: int = 1) -> Box:
+    """The box around a gastric tumour, its middle slice the one of the largest area. ValueError as ``lesion_place``."""
+    place = lesion_place(spec, number)
+    return Box.around((place.key_slice, *place.centre_zyx[1:]), shape_zyx, spec)
 
 
 def key_planes(spec: PhantomSpec, number: int = 1, neighbours: int = 1) -> Box:
     """Whole slices: the one with the largest area of a lesion, and its neighbours as far as there are any.
 
     Raises:
-        ValueError: the study has no such lesion.
+        ValueError: as ``lesion_place``.
     """
-    found = _Finder(spec, number).found()
-    if found is None:
-        raise ValueError(f"phantom {spec.seed} has no lesion {number}")
-    key = found[1]
+    key = lesion_place(spec, number).key_slice
     return Box((max(0, key - neighbours), min(spec.grid.slices, key + neighbours + 1)))
 
 
-class _Finder:
-    """Looks for a lesion with labels alone, in a box around its planned place."""
-
-    def __init__(self, spec: PhantomSpec, number: int) -> None:
-        self.spec, self.number = spec, number
-        self.renderer = Renderer(spec)
-
-    def found(self) -> tuple[tuple[int, int, int], int] | None:
-        """The middle voxel of the lesion's box, and the slice of its largest area."""
-        planned = self._planned()
-        if planned is None:
-            return None
-        _, lesions = self.renderer.labels(planned)
-        mask = lesions == self.number
-        areas = mask.sum(axis=(1, 2))
-        if not areas.any():
-            return None
-        places = np.nonzero(mask)
-        offsets = (planned.slices[0], planned.rows[0], planned.columns[0])
-        middle = [(int(at.min()) + int(at.max())) // 2 + offset for at, offset in zip(places, offsets, strict=True)]
-        return (middle[0], middle[1], middle[2]), int(areas.argmax()) + planned.slices[0]
-
-    def _planned(self) -> Box | None:
-        tumour = next(
-            (
-                one
-                for one in (*self.renderer._painter.pancreatic, *self.renderer._painter.gastric)  # noqa: SLF001 — the same module
-                if one.number == self.number
-            ),
-            None,
-        )
-        if tumour is None:
-            return None
-        low, high = tumour.extent.low[::-1], tumour.extent.high[::-1]
-        ranges = []
-        for k, limit in enumerate(self.spec.grid.shape_zyx):
-            first, step = self.spec.grid.first_zyx_mm[k], self.spec.grid.spacing_zyx_mm[k]
-            start = int((low[k] - 18.0 - first) / step)
-            stop = int((high[k] + 18.0 - first) / step) + 1
-            ranges.append((min(max(0, start), limit - 1), max(1, min(limit, stop))))
-        return Box(*ranges)
+def _around_plan(spec: PhantomSpec, extent: Extent) -> Box:
+    ranges = []
+    for k, limit in enumerate(spec.grid.shape_zyx):
+        first, step = spec.grid.first_zyx_mm[k], spec.grid.spacing_zyx_mm[k]
+        start = int((extent.low[2 - k] - _BENT_BY_MM - first) / step)
+        stop = int((extent.high[2 - k] + _BENT_BY_MM - first) / step) + 1
+        start = min(max(0, start), limit - 1)
+        ranges.append((start, max(start + 1, min(limit, stop))))
+    return Box(*ranges)

@@ -26,7 +26,7 @@ _OUTLINE_MM: Final = 9.0
 _OUTLINE_SHARE: Final = 0.10
 _MARGIN_MM: Final = 26.0
 _FURTHEST_STRAND_MM: Final = 17.0
-_STRANDING_HU: Final = {1: 0.0, 2: 0.0, 3: 9.0, 4: 58.0}
+_STRANDING_HU: Final = {1: 0.0, 2: 0.0, 3: 12.0, 4: 100.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class GastricTumour:
             return np.float32(0.16) * wall
         if self.t_stage == 3:  # noqa: PLR2004 — to the subserosa: all layers, the outline smooth (T3)
             return np.float32(-1.0) * profile
-        lumps = np.clip(1.0 + 0.7 * nodules, 0.2, 2.4)  # through the serosa: nodular (T4)
+        lumps = np.clip(1.0 + 0.6 * nodules, 0.25, 2.2)  # through the serosa: nodular (T4)
         depth: Plane = -np.float32(self.growth_mm) * profile * lumps
         return depth
 
@@ -145,7 +145,7 @@ def gastric(spec: PhantomSpec, number: int, stomach: Tube) -> GastricTumour:
         radius_mm=radius,
         thickness_mm=lesion.thickness_mm,
         t_stage=stage,
-        nodules=Lattice.drawn(rng, 4.5, low, high),
+        nodules=Lattice.drawn(rng, 6.0, low, high),
         growth_mm=float(rng.uniform(3.0, 6.5)),
         stranding_hu=_STRANDING_HU[stage] * float(rng.uniform(0.6, 1.3)),
         contrast_hu=lesion.contrast_hu,
