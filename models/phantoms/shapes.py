@@ -14,6 +14,9 @@ from models.phantoms.lattice import Plane
 Point = tuple[float, float, float]
 """x, y, z in mm."""
 _TINY: Final = np.float32(1e-6)
+_FAR_MM: Final = 1e3
+_MATTERS_MM: Final = 18.0
+"""Nothing is painted further from a surface than this: the fat around a tumour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +74,21 @@ class Tube:
         return box_around(self.points, (reach, reach, reach))
 
     def distance(self, x: Plane, y: Plane, z: Plane) -> Plane:
-        """Signed distance in mm to the union of its segments, joints rounded."""
-        pieces = (self._segment(k, x, y, z) for k in range(len(self.points) - 1))
-        whole = next(pieces)
+        """Signed distance in mm to the union of its segments, joints rounded; far from all, merely large."""
+        low, high = float(z.min(initial=_FAR_MM)), float(z.max(initial=-_FAR_MM))
+        pieces = (self._segment(k, x, y, z) for k in range(len(self.points) - 1) if self._is_near(k, low, high))
+        whole = next(pieces, None)
+        if whole is None:
+            return np.full(z.shape, _FAR_MM, np.float32)
         for piece in pieces:
             whole = smooth_min(whole, piece, self.blend_mm)
         return whole
+
+    def _is_near(self, k: int, low_mm: float, high_mm: float) -> bool:
+        """Whether a segment can matter to a plane between two heights."""
+        reach = max(self.radii_mm[k], self.radii_mm[k + 1]) + self.blend_mm + _MATTERS_MM
+        ends = self.points[k][2], self.points[k + 1][2]
+        return min(ends) - reach <= high_mm and max(ends) + reach >= low_mm
 
     def _segment(self, k: int, x: Plane, y: Plane, z: Plane) -> Plane:
         (ax, ay, az), (bx, by, bz) = self.points[k], self.points[k + 1]
