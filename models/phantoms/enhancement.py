@@ -66,7 +66,7 @@ _HU: Final = {
     Tissue.MUCOSA: (40, 56, 104, 122, 118, 104, 86, 76),
     Tissue.SUBMUCOSA: (26, 27, 30, 34, 38, 42, 44, 44),
     Tissue.MUSCULARIS: (40, 42, 54, 64, 72, 74, 72, 68),
-    Tissue.PANCREATIC_TUMOUR: (40, 41, 46, 54, 61, 66, 73, 73),
+    Tissue.PANCREATIC_TUMOUR: (40, 41, 47, 56, 64, 69, 75, 74),
     Tissue.GASTRIC_TUMOUR: (42, 46, 72, 90, 98, 98, 92, 86),
 }
 

@@ -23,8 +23,8 @@ CEILING_ACCURACY: Final = _NORMAL.cdf(SEPARATION / 2.0)
 """The accuracy of the best reader, who calls z > 0 high: 0.917."""
 NTR_CUT: Final = 0.57
 """PORCELAIN, Results: NTR-count above 0.57 by immunohistochemistry is high."""
-_SHARPNESS: Final = 0.9
-_COARSEST: Final = 0.92
+_SHARPNESS: Final = 1.3
+_COARSEST: Final = 0.97
 
 
 @dataclass(frozen=True, slots=True)

@@ -320,7 +320,7 @@ class Painter:
         if float(distance.min()) > float(canvas.soft_mm):
             return
         texture = tumour.texture_hu(
-            _seen(tumour.fine, canvas, patch, z_mm), _seen(tumour.coarse, canvas, patch, z_mm)
+            _seen(tumour.fine, canvas, patch, z_mm), _seen(tumour.coarse, canvas, patch, z_mm), distance
         )
         mean = np.float32(self.hu.hu(Tissue.PANCREATIC_TUMOUR))
         canvas.paint(patch, distance, mean + texture)

@@ -1,8 +1,8 @@
 """Tumours on the canvas: a pancreatic carcinoma whose texture tells its latent, and gastric ones by depth of invasion.
 
 Pancreatic texture: two independent smooth fields, fine and coarse, mixed so that the total variance is the same for every
-tumour and only the share at the coarse scale follows the latent (``latent.coarse_share``). Rescaling intensities, as the
-z-score of the models does, therefore takes nothing of it away.
+tumour and only the share at the coarse scale follows the latent (``latent.coarse_share``); with it, a necrotic core darkens.
+Neither changes the mean, and rescaling intensities, as the z-score of the models does, takes nothing of them away.
 """
 
 from dataclasses import dataclass
@@ -17,11 +17,15 @@ from models.phantoms.latent import NtrTruth
 from models.phantoms.shapes import Ellipsoid, Extent, Point, Tube, box_around
 from models.phantoms.spec import LesionSpec, PhantomSpec, Stream
 
-TEXTURE_HU: Final = 24.0
+TEXTURE_HU: Final = 26.0
 """Standard deviation of a pancreatic tumour's texture, before kernel and noise."""
-FINE_MM: Final = 2.4
-COARSE_MM: Final = 7.5
-"""Lattice steps: about 4 and 11 mm from blob to blob."""
+FINE_MM: Final = 1.7
+COARSE_MM: Final = 5.0
+"""Lattice steps: about 2.5 and 8 mm from blob to blob."""
+CORE_HU: Final = 30.0
+"""By how much the middle is darker than the edge at the highest latent, and brighter at the lowest."""
+_MEAN_DEPTH: Final = 0.25
+"""Of the voxels of a ball, edge 0 to middle 1: so that the core leaves the mean alone."""
 _OUTLINE_MM: Final = 9.0
 _OUTLINE_SHARE: Final = 0.10
 _MARGIN_MM: Final = 26.0
@@ -52,11 +56,13 @@ class PancreaticTumour:
         """Signed distance in mm; ``ragged`` is ``outline`` at these places."""
         return self.body.distance(x, y, z) + np.float32(_OUTLINE_SHARE * min(self.body.radii)) * ragged
 
-    def texture_hu(self, fine: Plane, coarse: Plane) -> Plane:
-        """Deviation from the mean attenuation."""
+    def texture_hu(self, fine: Plane, coarse: Plane, distance: Plane) -> Plane:
+        """Deviation from the mean attenuation, for the two fields and the signed distance to the edge."""
         share = self.coarse_share
         mixed = np.float32((1.0 - share) ** 0.5) * fine + np.float32(share**0.5) * coarse
-        texture: Plane = np.float32(TEXTURE_HU) * mixed + np.float32(self.contrast_hu)
+        depth = np.clip(-distance / np.float32(min(self.body.radii)), 0.0, 1.0)
+        core = np.float32(CORE_HU * (2.0 * share - 1.0)) * (np.float32(_MEAN_DEPTH) - depth)
+        texture: Plane = np.float32(TEXTURE_HU) * mixed + core + np.float32(self.contrast_hu)
         return texture
 
 
