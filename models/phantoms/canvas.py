@@ -65,8 +65,12 @@ class Canvas:
     def paint(self, patch: Patch, distance: Plane, hu: Plane | float, organ: Organ | None = None) -> None:
         """Fill a shape; without ``organ`` the labels below it stay."""
         cover = self.cover(distance)
+        if not cover.any():
+            return
         below = self.hu[patch.window]
-        below += cover * (np.asarray(hu, np.float32) - below)
+        # Not below + cover * (hu - below): a covered pixel must forget what was below, to the last bit.
+        below *= np.float32(1.0) - cover
+        below += cover * np.asarray(hu, np.float32)
         if organ is not None:
             inside = cover >= 0.5  # noqa: PLR2004 — more in than out
             self.organs[patch.window][inside] = organ

@@ -27,6 +27,8 @@ _DISC_HU: Final = 85.0
 _CANAL_HU: Final = 30.0
 _VERTEBRA_EVERY_MM: Final = 34.0
 _RIB_EVERY_MM: Final = 27.0
+_RIB_REACH_MM: Final = 6.0
+"""How far ribs reach into the cavity, with room for blending."""
 _SPINE_REACH: Final = Extent((-55.0, -5.0, -1e4), (55.0, 130.0, 1e4))
 _INVADED: Final = (Organ.SOFT_TISSUE, Organ.STOMACH, Organ.PANCREAS, Organ.DUODENUM, Organ.COLON, Organ.SMALL_BOWEL)
 """What a gastric tumour can grow into; of liver and spleen it would have the attenuation."""
@@ -78,6 +80,9 @@ class Painter:
         trunk = self.anatomy.trunk
         back = trunk.back_mm + trunk.outer_mm + 14.0
         x, y = canvas.x_mm.astype(np.float32)[None, :], canvas.y_mm.astype(np.float32)[:, None]
+        lowest = back - float(np.max(x * x, initial=0.0)) / 1150.0 - 3.0
+        if float(np.max(y, initial=-1e4)) < lowest:
+            return
         for down, half in ((0.0, 1.3), (24.0, 1.3)):
             distance = np.abs(y - (back + down - x * x / np.float32(1150.0))) - np.float32(half)
             canvas.paint(canvas.whole, np.maximum(distance, np.abs(x) - np.float32(212.0)), 150.0)
@@ -87,16 +92,22 @@ class Painter:
         trunk, whole = self.anatomy.trunk, canvas.whole
         x, y, z = whole.x, whole.y, whole.z
         cavity = self._cavity(x, y, z)
+        fat = np.float32(FAT_HU) + 9.0 * np.clip(textures.coarse, -1.0, 2.5)
+        if float(cavity.max(initial=-1e4)) < -_RIB_REACH_MM:  # a crop within the abdomen: there is no wall to paint
+            canvas.paint(whole, cavity, fat, Organ.SOFT_TISSUE)
+            self._chest(canvas, cavity)
+            self._paraspinal(canvas, textures)
+            return cavity
         body = smooth_max(cavity - np.float32(trunk.outer_mm), y - np.float32(trunk.back_mm + trunk.outer_mm - 9.0), 34)
         canvas.paint(whole, body, SKIN_HU, Organ.SOFT_TISSUE)
         canvas.paint(whole, body + 2.0, np.float32(FAT_HU) + 5.0 * textures.coarse)
         wall = np.maximum(cavity - np.float32(trunk.wall_mm), body + np.float32(min(6.0, trunk.fat_mm)))
         muscle = np.float32(self.hu.hu(Tissue.MUSCLE)) + 5.0 * textures.fine
         canvas.paint(whole, wall, muscle, Organ.MUSCLE)
-        canvas.paint(whole, cavity, np.float32(FAT_HU) + 9.0 * np.clip(textures.coarse, -1.0, 2.5), Organ.SOFT_TISSUE)
+        canvas.paint(whole, cavity, fat, Organ.SOFT_TISSUE)
         self._ribs(canvas, cavity)
         self._chest(canvas, cavity)
-        self._paraspinal(canvas, muscle)
+        self._paraspinal(canvas, textures)
         return cavity
 
     def _cavity(self, x: Plane, y: Plane, z: Plane) -> Plane:
@@ -111,7 +122,8 @@ class Painter:
         cavity: Plane = value * (value - 1.0) / (slope + np.float32(1e-6))
         return cavity
 
-    def _paraspinal(self, canvas: Canvas, muscle: Plane) -> None:
+    def _paraspinal(self, canvas: Canvas, textures: Textures) -> None:
+        muscle = np.float32(self.hu.hu(Tissue.MUSCLE)) + 5.0 * textures.fine
         at = self.anatomy.spine_y_mm + 36.0 * self.scale
         for side in (-1.0, 1.0):
             column = Ellipsoid((side * 31.0 * self.scale, at, 0.0), (29.0 * self.scale, 21.0 * self.scale, 1e4))
@@ -149,9 +161,7 @@ class Painter:
         fat = smooth_max(middle.distance(whole.x, whole.y, whole.z), lung, 6.0)
         canvas.paint(whole, fat, FAT_HU, Organ.SOFT_TISSUE)
         if patch := canvas.patch(self.anatomy.heart.extent):
-            heart = smooth_max(
-                self.anatomy.heart.distance(patch.x, patch.y, patch.z), cavity[patch.window] + 6.0, 6.0
-            )
+            heart = smooth_max(self.anatomy.heart.distance(patch.x, patch.y, patch.z), cavity[patch.window] + 6.0, 6.0)
             canvas.paint(patch, heart - 4.0, FAT_HU)
             blood = 0.5 * (self.hu.hu(Tissue.AORTA) + self.hu.hu(Tissue.VENA_CAVA))
             canvas.paint(patch, heart, blood, Organ.HEART)
@@ -330,9 +340,7 @@ class Painter:
         patch = canvas.patch(self.anatomy.stomach.extent)
         if patch is None:
             return
-        outside = smooth_max(
-            self.anatomy.stomach.distance(patch.x, patch.y, patch.z), cavity[patch.window] + 5.0, 8.0
-        )
+        outside = smooth_max(self.anatomy.stomach.distance(patch.x, patch.y, patch.z), cavity[patch.window] + 5.0, 8.0)
         outside = smooth_max(outside, 3.0 - self._domes(patch)[1], 8.0)
         wall = self._wall(textures, patch)
         inner = wall

@@ -75,8 +75,8 @@ class Tube:
 
     def distance(self, x: Plane, y: Plane, z: Plane) -> Plane:
         """Signed distance in mm to the union of its segments, joints rounded; far from all, merely large."""
-        low, high = float(z.min(initial=_FAR_MM)), float(z.max(initial=-_FAR_MM))
-        pieces = (self._segment(k, x, y, z) for k in range(len(self.points) - 1) if self._is_near(k, low, high))
+        ranges = tuple((float(part.min(initial=_FAR_MM)), float(part.max(initial=-_FAR_MM))) for part in (x, y, z))
+        pieces = (self._segment(k, x, y, z) for k in range(len(self.points) - 1) if self._is_near(k, ranges))
         whole = next(pieces, None)
         if whole is None:
             return np.full(z.shape, _FAR_MM, np.float32)
@@ -84,11 +84,11 @@ class Tube:
             whole = smooth_min(whole, piece, self.blend_mm)
         return whole
 
-    def _is_near(self, k: int, low_mm: float, high_mm: float) -> bool:
-        """Whether a segment can matter to a plane between two heights."""
+    def _is_near(self, k: int, ranges: tuple[tuple[float, float], ...]) -> bool:
+        """Whether a segment can matter to a patch of plane with these ranges of x, y and z."""
         reach = max(self.radii_mm[k], self.radii_mm[k + 1]) + self.blend_mm + _MATTERS_MM
-        ends = self.points[k][2], self.points[k + 1][2]
-        return min(ends) - reach <= high_mm and max(ends) + reach >= low_mm
+        ends = zip(self.points[k], self.points[k + 1], ranges, strict=True)
+        return all(min(a, b) - reach <= high and max(a, b) + reach >= low for a, b, (low, high) in ends)
 
     def _segment(self, k: int, x: Plane, y: Plane, z: Plane) -> Plane:
         (ax, ay, az), (bx, by, bz) = self.points[k], self.points[k + 1]

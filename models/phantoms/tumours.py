@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from models.phantoms.lattice import Lattice, Plane
 from models.phantoms.latent import NtrTruth
+from models.phantoms.lattice import Lattice, Plane
 from models.phantoms.shapes import Ellipsoid, Extent, Point, Tube, box_around
 from models.phantoms.spec import LesionSpec, PhantomSpec, Stream
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.sr.coding import Code as CodedEntry
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, UID
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
 from models.phantoms.enhancement import Phase
 from models.phantoms.render import Phantom

@@ -45,7 +45,7 @@ _PHILIPS: Final = {
 
 def sharpness_of(kernel: str, manufacturer: str = "") -> Sharpness:
     """The sharpness of Convolution Kernel (0018,1210); of several values the first is the name."""
-    name = kernel.split("\\")[0].strip()
+    name = kernel.split("\\", maxsplit=1)[0].strip()
     if found := _WORDS.get(name.upper().replace(" ", "")):
         return found
     if "PHILIPS" in manufacturer.upper():

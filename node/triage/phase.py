@@ -56,8 +56,8 @@ _DATE: Final = re.compile(r"\d{8}")
 def from_timing(series: Series) -> Finding:
     """The phase by the seconds from Contrast/Bolus Start Time (0018,1042) to the first acquisition.
 
-    UNKNOWN where a time is missing, malformed or implausible. The earliest acquisition of the series counts: the scan of
-    an abdomen takes seconds, but a series may hold several.
+    UNKNOWN where a time is missing, malformed or implausible. The earliest acquisition of the series counts: a
+    series may hold several.
     """
     delays = [delay for one in series.instances if (delay := _delay_s(one.attributes)) is not None]
     if not delays:
@@ -116,8 +116,9 @@ _ARTERIAL_KIDNEY_RATIO: Final = 1.9
 def from_attenuation(means_hu: Mapping[Vessel, float]) -> Finding:
     """The phase by mean attenuation in HU; a pure function of what was measured.
 
-    The aorta says whether there is contrast; aorta and portal vein whether it is early; portal vein and liver whether it
-    is late. Without a portal vein, aorta over liver takes its place, less sharply. UNKNOWN without an aorta, or with it alone.
+    The aorta says whether there is contrast; aorta and portal vein whether it is early; portal vein and liver whether
+    it is late. Without a portal vein, aorta over liver takes its place, less sharply. UNKNOWN without an aorta, or with
+    it alone.
     """
     aorta, portal = means_hu.get(Vessel.AORTA), means_hu.get(Vessel.PORTAL_VEIN)
     liver, kidney = means_hu.get(Vessel.LIVER), means_hu.get(Vessel.KIDNEY)
@@ -134,7 +135,7 @@ def from_attenuation(means_hu: Mapping[Vessel, float]) -> Finding:
 
 
 def _unenhanced(portal: float | None, kidney: float | None) -> Phase:
-    """A dark aorta; bright veins or kidneys beside it mean that contrast came a long time ago, or that it was mismeasured."""
+    """A dark aorta; bright veins or kidneys beside it mean that something was mismeasured."""
     others = [value for value in (portal, kidney) if value is not None]
     return Phase.UNKNOWN if any(value >= ENHANCED_AORTA_HU for value in others) else Phase.NON_CONTRAST
 

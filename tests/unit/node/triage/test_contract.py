@@ -192,7 +192,7 @@ def test_pixels_too_large_for_a_gastric_wall_are_refused() -> None:
     ],
     ids=["74 s", "the real series", "34 s", "240 s", "no delay", "implausible"],
 )
-def test_a_bolus_time_of_another_phase_is_refused(start: str, taken: str, refused: bool) -> None:  # noqa: FBT001
+def test_a_bolus_time_of_another_phase_is_refused(start: str, taken: str, refused: bool) -> None:
     """What the header cannot say is left to the attenuation."""
     slices = ct_slices(5, ContrastBolusStartTime=start, AcquisitionTime=taken)
     if refused:

@@ -12,7 +12,15 @@ from node.triage.phase import Finding, Phase
 from node.triage.selection import Candidate, candidate, ranked
 from tests.factories import ct_slices, series_of
 
-PLAIN = Candidate(SeriesUID("2.25.1"), Finding(Phase.PORTAL_VENOUS), Sharpness.SOFT, True, 80, 3.0, 0.75)
+PLAIN = Candidate(
+    SeriesUID("2.25.1"),
+    Finding(Phase.PORTAL_VENOUS),
+    Sharpness.SOFT,
+    has_agent=True,
+    slices=80,
+    spacing_mm=3.0,
+    pixel_mm=0.75,
+)
 
 
 @pytest.mark.parametrize(
