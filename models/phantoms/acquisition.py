@@ -1,8 +1,9 @@
 """What a scanner does to a picture: the point-spread function of its kernel and its noise.
 
-Noise is drawn from a bank of tiles with the ramp-like spectrum of filtered back-projection; each slice of each phantom is
-the sum of two tiles at random offsets, so that it depends on the pixel's place alone and a crop has the noise of the whole.
-Neighbouring slices are independent: true of slices that do not overlap. Noise is stationary, there are no streaks.
+Noise is drawn from a bank of tiles with the ramp-like spectrum of filtered back-projection; each slice of each
+phantom is the sum of two tiles at random offsets, so that it depends on the pixel's place alone and a crop has the
+noise of the whole. Neighbouring slices are independent: true of slices that do not overlap. Noise is stationary,
+there are no streaks.
 """
 
 from functools import lru_cache

@@ -1,9 +1,10 @@
 """The organs of one patient as implicit shapes in the patient's frame, before the patient's own bending.
 
-Origin: the middle of the body at the level of the first lumbar vertebra. x to the patient's left, y to the back, z to the
-head, in mm. The numbers are those of an adult of medium build lying on the back; ``Habitus.scale`` multiplies them and each
-organ moves and swells a little from patient to patient. On top of that ``render`` bends space smoothly, so that no two
-outlines are alike. Simplified: no adrenals, no lymph nodes, no mesenteric vessels but the largest, one generic bowel.
+Origin: the middle of the body at the level of the first lumbar vertebra. x to the patient's left, y to the back, z to
+the head, in mm. The numbers are those of an adult of medium build lying on the back; ``Habitus.scale`` multiplies
+them and each organ moves and swells a little from patient to patient. On top of that ``render`` bends space smoothly,
+so that no two outlines are alike. Simplified: no adrenals, no lymph nodes, no mesenteric vessels but the largest, one
+generic bowel.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from models.phantoms.lattice import Plane
 from models.phantoms.shapes import Ellipsoid, Extent, Point, Tube
 from models.phantoms.spec import Habitus, PhantomSpec, Stream
 
@@ -326,7 +328,7 @@ def reach_of(extent: Extent, margin_mm: float) -> Extent:
     )
 
 
-def domes_height(domes: tuple[Dome, ...], x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
+def domes_height(domes: tuple[Dome, ...], x: Plane, y: Plane) -> list[Plane]:
     """The height of each half of the diaphragm over (x, y), in mm."""
     return [
         dome.top[2] - ((x - dome.top[0]) ** 2 + (y - dome.top[1]) ** 2) / np.float32(2.0 * dome.radius_mm)

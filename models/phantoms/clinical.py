@@ -1,9 +1,9 @@
 """What the records say of a phantom's patient: variables that lean on the truth as the two papers report, with gaps.
 
 PORCELAIN: N stage, CA19-9 and CEA lead the clinical branch; peripheral NLR does not follow tissue NTR (r = 0.02); the
-rest is weaker or noise, with the marginals of Table 1. They are drawn from the latent, never from the status beside it, so
-the ceiling of ``models.phantoms.latent`` holds for image and records together. GTRNet: size, differentiation and Lauren
-type lean on T with the marginals of Table 1 where stages are equally frequent.
+rest is weaker or noise, with the marginals of Table 1. They are drawn from the latent, never from the status beside
+it, so the ceiling of ``models.phantoms.latent`` holds for image and records together. GTRNet: size, differentiation
+and Lauren type lean on T with the marginals of Table 1 where stages are equally frequent.
 """
 
 from typing import Final
@@ -20,8 +20,8 @@ _V = ClinicalVariable
 _NEVER_MISSING: Final = frozenset({_V.AGE, _V.SEX, _V.LESION_SITE, _V.CLINICAL_T, _V.TUMOUR_SIZE})
 _SITES: Final = {True: "head", False: "body-tail"}
 
-# Variable: unit, centre, spread, weight of the latent (in spreads a unit of z), whether log-normal (then centre and spread
-# are of the natural logarithm). Reference ranges of adults; tumour markers as in resectable disease.
+# Variable: unit, centre, spread, weight of the latent (in spreads a unit of z), whether log-normal (then centre and
+# spread are of the natural logarithm). Reference ranges of adults; tumour markers as in resectable disease.
 _LABORATORY: Final = {
     _V.CA19_9: ("[arb'U]/mL", 4.7, 1.15, 0.42, True),
     _V.CEA: ("ng/mL", 1.15, 0.62, 0.34, True),

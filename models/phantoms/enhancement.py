@@ -1,9 +1,10 @@
 """How tissue attenuates after a bolus of contrast: Hounsfield units by tissue and seconds since the injection began.
 
-Time-attenuation curves as radiology teaches them for about 1.5 mL/kg at 3 mL/s: the aorta peaks in the arterial phase,
-kidney cortex, spleen and pancreas soon after, the portal vein at about a minute and the liver shortly later; then all drift
-together. In one real portal-venous series (96 s) the liver has 89, portal and splenic vein 131, aorta 177, inferior
-vena cava 90, spleen 80 HU: within what the strengths drawn here give, except that its aorta is brighter and spleen darker.
+Time-attenuation curves as radiology teaches them for about 1.5 mL/kg at 3 mL/s: the aorta peaks in the arterial
+phase, kidney cortex, spleen and pancreas soon after, the portal vein at about a minute and the liver shortly later;
+then all drift together. In one real portal-venous series (96 s) the liver has 89, portal and splenic vein 131, aorta
+177, inferior vena cava 90, spleen 80 HU: within what the strengths drawn here give, except that its aorta is brighter
+and spleen darker.
 """
 
 from dataclasses import dataclass

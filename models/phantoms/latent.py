@@ -1,14 +1,15 @@
 """The latent behind a pancreatic tumour's neutrophil-to-T-cell ratio (NTR), and the best that anybody can do with it.
 
-The status S (high or low) is a fair coin. The latent is z ~ N(+d/2, 1) when S is high and N(-d/2, 1) when it is low. All
-that a phantom shows of S, in texture, blood and nodes, is drawn from z alone; given z it is independent of S. So no
-reader of any combination of them can beat a reader of z, whose area under the ROC curve is
+The status S (high or low) is a fair coin. The latent is z ~ N(+d/2, 1) when S is high and N(-d/2, 1) when it is low.
+All that a phantom shows of S, in texture, blood and nodes, is drawn from z alone; given z it is independent of S. So
+no reader of any combination of them can beat a reader of z, whose area under the ROC curve is
 
     P(z_high > z_low) = Phi(d / sqrt 2).
 
 The separation d is chosen so that this ceiling is ``CEILING_AUC``. It is a property of the phantoms, not of patients.
 """
 
+import math
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final
@@ -45,7 +46,8 @@ class NtrTruth:
 
 def coarse_share(latent: float) -> float:
     """The share of the texture's variance at the coarse scale; algebraic, so that it is the same everywhere."""
-    bent = _SHARPNESS * latent / (1.0 + (_SHARPNESS * latent) ** 2) ** 0.5
+    scaled = _SHARPNESS * latent
+    bent = scaled / math.sqrt(1.0 + scaled * scaled)
     return 0.5 * (1.0 + _COARSEST * bent)
 
 

@@ -1,8 +1,8 @@
 """Smooth random fields on coarse lattices: the same value at the same place in space, whatever part is asked for.
 
-A field is white Gaussian noise on a cubic lattice, interpolated by cubic B-splines. Voxel grids are parallel to the axes,
-so a plane costs four taps an axis. No linear algebra library and no transcendental function is used: results do not
-depend on threads or on how an image is cut into boxes.
+A field is white Gaussian noise on a cubic lattice, interpolated by cubic B-splines. Voxel grids are parallel to the
+axes, so a plane costs four taps an axis. No linear algebra library and no transcendental function is used: results do
+not depend on threads or on how an image is cut into boxes.
 """
 
 from dataclasses import dataclass

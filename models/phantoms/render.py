@@ -1,6 +1,7 @@
 """From a plan to voxels: a whole study, or any box of it, voxel for voxel the same.
 
-Arrays are [slice, row, column], slices from the feet up, rows from front to back, columns from the patient's right to left.
+Arrays are [slice, row, column], slices from the feet up, rows from front to back, columns from the patient's right to
+left.
 """
 
 from dataclasses import dataclass
@@ -112,7 +113,7 @@ class Renderer:
         self.spec = spec
         grid = spec.grid
         self._z, self._y, self._x = (
-            first + step * np.arange(count)
+            np.asarray(first + step * np.arange(count), np.float64)
             for first, step, count in zip(grid.first_zyx_mm, grid.spacing_zyx_mm, grid.shape_zyx, strict=True)
         )
         low = (float(self._z[0]) - 10.0, float(self._y[0]), float(self._x[0]))
@@ -157,8 +158,8 @@ class Renderer:
     def planned_extent(self, number: int) -> Extent | None:
         """Where a lesion is planned, before the patient's bending; None where there is none."""
         painter = self._painter
-        planned = (*painter.pancreatic, *painter.gastric)
-        return planned[number - 1].extent if number <= len(planned) else None
+        planned: tuple[tumours.PancreaticTumour | tumours.GastricTumour, ...] = (*painter.pancreatic, *painter.gastric)
+        return next((one.extent for one in planned if one.number == number), None)
 
     def _slice(
         self, index: int, box: Box

@@ -1,8 +1,9 @@
 """The scanner that a phantom is seen through: geometry, kernel, noise.
 
-The first three profiles are the centres of GTRNet's Table 4 (Toshiba, 1 to 5 mm, delay 45 to 60 s; Philips, 3 mm, 70 s;
-Philips Ingenuity, 1 to 2 mm, 65 to 70 s; all 120 kV, 512 x 512); two more makers stand for the node's other sources, with
-PORCELAIN's range of thickness (0.75 to 5 mm). Delays below 50 s are left out: there the phase is early by its attenuation.
+The first three profiles are the centres of GTRNet's Table 4 (Toshiba, 1 to 5 mm, delay 45 to 60 s; Philips, 3 mm, 70
+s; Philips Ingenuity, 1 to 2 mm, 65 to 70 s; all 120 kV, 512 x 512); two more makers stand for the node's other
+sources, with PORCELAIN's range of thickness (0.75 to 5 mm). Delays below 50 s are left out: there the phase is early
+by its attenuation.
 """
 
 from dataclasses import dataclass

@@ -1,10 +1,11 @@
 """Implicit shapes: approximate signed distances in millimetres, negative inside, on one plane at a time.
 
-Coordinates are millimetres in the patient frame: x to the patient's left, y to the back, z to the head. Where a shape is
-not an exact sphere or tube, the distance is the first-order one (value over gradient): right near the surface.
+Coordinates are millimetres in the patient frame: x to the patient's left, y to the back, z to the head. Where a shape
+is not an exact sphere or tube, the distance is the first-order one (value over gradient): right near the surface.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -115,7 +116,7 @@ class Tube:
 
 
 def _pairs(points: tuple[Point, ...]) -> list[tuple[Point, Point]]:
-    return list(zip(points[:-1], points[1:], strict=True))
+    return list(pairwise(points))
 
 
 def box_around(points: tuple[Point, ...], half: Point) -> Extent:

@@ -1,8 +1,9 @@
 """Tumours on the canvas: a pancreatic carcinoma whose texture tells its latent, and gastric ones by depth of invasion.
 
-Pancreatic texture: two independent smooth fields, fine and coarse, mixed so that the total variance is the same for every
-tumour and only the share at the coarse scale follows the latent (``latent.coarse_share``); with it, a necrotic core darkens.
-Neither changes the mean, and rescaling intensities, as the z-score of the models does, takes nothing of them away.
+Pancreatic texture: two independent smooth fields, fine and coarse, mixed so that the total variance is the same for
+every tumour and only the share at the coarse scale follows the latent (``latent.coarse_share``); with it, a necrotic
+core darkens. Neither changes the mean, and rescaling intensities, as the z-score of the models does, takes nothing of
+them away.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,9 @@
-"""A phantom as the DICOM series that a scanner would have sent, and its lesions as the SEG that a reader would have drawn.
+"""A phantom as the DICOM series that a scanner would have sent, and its lesions as a SEG.
 
-It stands in this room because it knows both sides: the phantoms of ``models`` and the files of ``node.dicom``, which may
-not know each other. Patient's name and ID cannot be mistaken for a person's. The series description is as useless as in
-real archives; what tells the phase is the bolus timing (PS3.3 section C.7.6.4), and in some studies not even that.
+It stands in this room because it knows both sides: the phantoms of ``models`` and the files of ``node.dicom``, which
+may not know each other. Patient's name and ID cannot be mistaken for a person's. The series description is as useless
+as in real archives; what tells the phase is the bolus timing (PS3.3 section C.7.6.4), and in some studies not even
+that.
 """
 
 import hashlib
@@ -240,7 +241,7 @@ def _segmentation(phantom: Phantom, images: list[Dataset]) -> hd.seg.Segmentatio
     organ = _ORGANS[phantom.spec.kind].code
     kept = [k for k in range(len(images)) if phantom.lesions[k].any()]
     mask = np.stack([phantom.lesions[kept] == number for number in numbers], axis=-1).astype(np.uint8)
-    uid = images[0].SeriesInstanceUID
+    uid = str(images[0].SeriesInstanceUID)
     return hd.seg.Segmentation(
         source_images=[images[k] for k in kept],
         pixel_array=mask,

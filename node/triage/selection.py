@@ -53,8 +53,8 @@ def candidate(series: Series, stack: Stack) -> Candidate:
 def ranked(candidates: Iterable[Candidate]) -> Sequence[Candidate]:
     """The candidates, best first.
 
-    In this order: the right phase, contrast named, a soft kernel, coverage (to a centimetre), thickness near 3 mm, small
-    pixels. The UID settles what is left, so that order of arrival decides nothing.
+    In this order: the right phase, contrast named, a soft kernel, coverage (to a centimetre), thickness near 3 mm,
+    small pixels. The UID settles what is left, so that order of arrival decides nothing.
     """
     return sorted(candidates, key=_key)
 
