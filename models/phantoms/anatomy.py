@@ -330,7 +330,8 @@ def reach_of(extent: Extent, margin_mm: float) -> Extent:
 
 def domes_height(domes: tuple[Dome, ...], x: Plane, y: Plane) -> list[Plane]:
     """The height of each half of the diaphragm over (x, y), in mm."""
-    return [
-        dome.top[2] - ((x - dome.top[0]) ** 2 + (y - dome.top[1]) ** 2) / np.float32(2.0 * dome.radius_mm)
-        for dome in domes
-    ]
+    heights: list[Plane] = []
+    for dome in domes:
+        square = (x - dome.top[0]) ** 2 + (y - dome.top[1]) ** 2
+        heights.append(np.asarray(dome.top[2] - square / np.float32(2.0 * dome.radius_mm), np.float32))
+    return heights

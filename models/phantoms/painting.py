@@ -209,7 +209,7 @@ class Painter:
         lower = 0.72 * (np.float32(anatomy.lower_edge_mm) - z) + 0.42 * (x + np.float32(118.0 * s))
         lobe = smooth_max(right.distance(x, y, z), smooth_max(medial, lower, 16.0), 16.0)
         lobe = smooth_min(lobe, left.distance(x, y, z), 22.0)
-        under: Plane = 2.5 - np.maximum(*self._domes(patch))
+        under: Plane = np.float32(2.5) - np.maximum(*self._domes(patch))
         liver = smooth_max(smooth_max(lobe, under, 8.0), cavity[patch.window] + 3.0, 6.0)
         mean = self.hu.hu(Tissue.LIVER) - self.spec.habitus.fatty_liver_hu
         canvas.paint(patch, liver, np.float32(mean) + 3.0 * textures.fine[patch.window], Organ.LIVER)
@@ -240,7 +240,7 @@ class Painter:
         if patch is None:
             return
         x, y, z = patch.x, patch.y, patch.z
-        under: Plane = 2.5 - np.maximum(*self._domes(patch))
+        under: Plane = np.float32(2.5) - np.maximum(*self._domes(patch))
         spleen = smooth_max(anatomy.spleen.distance(x, y, z), smooth_max(under, cavity[patch.window] + 3.0, 5.0), 6.0)
         spleen = smooth_max(spleen, -anatomy.hilum.distance(x, y, z), 8.0)
         mottled = 2.5 * textures.fine[patch.window]
@@ -348,7 +348,7 @@ class Painter:
         for tumour in self.gastric:
             near = tumour.closeness(patch.x, patch.y, patch.z)
             profile = tumour.height(near)
-            inner = inner + np.clip(np.float32(tumour.thickness_mm) - wall, 0.0, None) * profile
+            inner = inner + np.maximum(np.float32(tumour.thickness_mm) - wall, np.float32(0.0)) * profile
             grown.append((tumour, near, profile))
         self._layers(canvas, patch, outside, wall, inner)
         for tumour, near, profile in grown:

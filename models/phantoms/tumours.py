@@ -112,7 +112,7 @@ class GastricTumour:
     def closeness(self, x: Plane, y: Plane, z: Plane) -> Plane:
         """1 - (distance over radius) squared: 1 in the middle, 0 at the edge, negative outside."""
         dx, dy, dz = x - self.centre[0], y - self.centre[1], z - self.centre[2]
-        near: Plane = 1.0 - (dx * dx + dy * dy + dz * dz) / np.float32(self.radius_mm**2)
+        near: Plane = np.asarray(1.0 - (dx * dx + dy * dy + dz * dz) / np.float32(self.radius_mm**2), np.float32)
         return near
 
     def height(self, near: Plane) -> Plane:
@@ -153,7 +153,7 @@ def gastric(spec: PhantomSpec, number: int, stomach: Tube) -> GastricTumour:
         thickness_mm=lesion.thickness_mm,
         t_stage=stage,
         nodules=Lattice.drawn(rng, 6.0, low, high),
-        growth_mm=float(rng.uniform(3.0, 6.5)),
+        growth_mm=float(rng.uniform(4.5, 8.0)),
         stranding_hu=_STRANDING_HU[stage] * float(rng.uniform(0.6, 1.3)),
         contrast_hu=lesion.contrast_hu,
     )

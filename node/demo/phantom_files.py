@@ -219,7 +219,7 @@ def _fill(dataset: Dataset, hu: npt.NDArray[np.int16]) -> None:
 def _save(image: Dataset, path: Path, transfer_syntax: str) -> None:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = image.SOPClassUID, image.SOPInstanceUID
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     image.file_meta = meta

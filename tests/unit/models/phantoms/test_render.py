@@ -125,10 +125,10 @@ def test_organs_have_the_attenuation_of_their_phase(phase: Phase) -> None:
 
 @pytest.mark.parametrize("kind", [Kind.PANCREATIC, Kind.GASTRIC])
 def test_lesions_lie_in_their_organ(kind: Kind) -> None:
-    """Every voxel, and the lesion is there in each of 12 patients."""
+    """Every voxel, and the lesion is there in each of six patients."""
     organ = Organ.PANCREAS if kind is Kind.PANCREATIC else Organ.STOMACH
-    for seed in range(12):
-        made = crop(100 + seed, Wanted(kind, thickness_mm=5.0))
+    for seed in range(6):
+        made = crop(100 + seed, Wanted(kind, thickness_mm=5.0), (6, 100, 100))
         assert made.lesion().sum() > 20, seed
         assert made.organ(organ)[made.lesion()].all()
 
@@ -138,7 +138,7 @@ def test_a_pancreatic_tumour_is_darker_than_the_pancreas() -> None:
     steps = []
     for seed in range(10):
         spec = draw(200 + seed, Wanted(Kind.PANCREATIC, thickness_mm=5.0))
-        made = render(spec, lesion_box(spec))
+        made = render(spec, lesion_box(spec, (4, 80, 80)))
         healthy = spec.bolus.hu(Tissue.PANCREAS)
         steps.append(healthy - float(made.hu[made.lesion()].mean()))
     assert np.mean(steps) > 15.0
@@ -149,7 +149,7 @@ def test_a_low_and_a_high_tumour_differ_in_texture() -> None:
     ratios: dict[bool, list[float]] = {True: [], False: []}
     for seed in range(16):
         high = seed % 2 == 0
-        made = crop(500 + seed, Wanted(Kind.PANCREATIC, ntr_high=high, thickness_mm=2.0), (12, 80, 80))
+        made = crop(500 + seed, Wanted(Kind.PANCREATIC, ntr_high=high, thickness_mm=2.0), (8, 80, 80))
         ratios[high].append(_smoothed_share(made))
     pairs = [(one, other) for one in ratios[True] for other in ratios[False]]
     assert np.mean([one > other for one, other in pairs]) > 0.8
@@ -181,16 +181,21 @@ def test_depth_of_invasion_is_what_the_stage_says(t_stage: int) -> None:
         box = stomach_box(ill, (1, 224, 224))
         lesion = render(ill, box).lesion()[0]
         healthy = render(draw(700 + seed, Wanted(Kind.NORMAL, thickness_mm=2.0)), box).organ(Organ.STOMACH)[0]
-        beyond.append((lesion & ~healthy).sum() / lesion.sum())
+        beyond.append(_reach_px(lesion, healthy) * ill.grid.spacing_zyx_mm[1])
         edge = healthy & ~_eroded(healthy)
         spared.append(1.0 - (lesion & edge).sum() / max(1, (_grown(lesion, 8) & edge).sum()))
     if t_stage <= 2:
         assert max(beyond) == 0.0
         assert np.mean(spared) > (0.99 if t_stage == 1 else 0.5)
     elif t_stage == 3:
-        assert 0.0 < np.mean(beyond) < 0.15
+        assert 0.0 < max(beyond) <= 2.5
     else:
-        assert np.mean(beyond) > 0.15
+        assert np.mean(beyond) > 4.0
+
+
+def _reach_px(lesion: np.ndarray, healthy: np.ndarray) -> int:
+    """How many pixels beyond the organ's edge the lesion goes."""
+    return next(steps for steps in range(40) if not (lesion & ~_grown(healthy, steps)).any())
 
 
 def _eroded(mask: np.ndarray) -> np.ndarray:
