@@ -61,9 +61,7 @@ def open_workshop(settings: Settings) -> Workshop:
         stores=stores,
         decoder=decoder,
         segmenters=segmenters,
-        predictors={
-            name: _predictor(name, bundle, settings.data_dir / COMPILED) for name, bundle in bundles.items()
-        },
+        predictors={name: _predictor(name, bundle, settings.data_dir / COMPILED) for name, bundle in bundles.items()},
         sources=tuple(source() for source in SOURCES.values()),
         writers=tuple(resolve(name) for name in WRITERS),
         destinations=destinations(settings),

@@ -173,8 +173,8 @@ class NomogramModel:
         points = [self._points(line, terms) for line, terms in lines]
         return Nomogram(
             items=tuple(
-                NomogramItem(name, text, point)
-                for (name, text), point in zip(self._texts(answers), points, strict=True)
+                NomogramItem(name, text, point, scale)
+                for (name, text), point, scale in zip(self._texts(answers), points, self._scales(), strict=True)
             ),
             total_points=Interval(sum(point.low for point in points), sum(point.high for point in points)),
             probabilities=tuple(
@@ -207,6 +207,19 @@ class NomogramModel:
         """Terms of a line as points from its lowest."""
         low, high = ((end - min(line)) * self.points_per_logit for end in (min(terms), max(terms)))
         return Interval(low, high)
+
+    def _scales(self) -> tuple[tuple[tuple[str, float], ...], ...]:
+        """The ticks of each line: whole standard deviations of the Rad-score, then the answers of the others."""
+        low, high = self.radscore_axis
+        whole = range(math.ceil(low), math.floor(high) + 1)
+        per_sd = self.radscore_term * self.points_per_logit
+        radscore = tuple((f"{score:+d}" if score else "0", (score - low) * per_sd) for score in whole)
+        return radscore, *(self._ticks(line) for line in (self.size, self.differentiation, self.lauren_type))
+
+    def _ticks(self, line: Line) -> tuple[tuple[str, float], ...]:
+        """The answers of ``line`` with their points, in the order of the points."""
+        ticks = ((option.answer, self._points(line.terms, (option.term,)).low) for option in line.options)
+        return tuple(sorted(ticks, key=lambda tick: tick[1]))
 
     def _texts(self, answers: Answers) -> tuple[tuple[str, str | None], ...]:
         """The name of each item and its answer as a person reads it."""
