@@ -191,7 +191,7 @@ def test_slices_are_given_in_order(small: Gtrnet, make_case: CaseMaker, monkeypa
 
 
 def autograd_grad_cam(network: GtrNet, target: int, inputs: tuple[Tensor, ...]) -> Iterator[Tensor]:
-    """Grad-CAM (Selvaraju et al. 2017) slice by slice, by a backward pass through the whole network."""
+    """Grad-CAM (Selvaraju et al. 2017) slice by slice, by autograd from the logit of the whole network."""
     for index in range(inputs[0].shape[0]):
         image, *aims = (tensor[index : index + 1] for tensor in inputs)
         kept: list[Tensor] = []
@@ -207,7 +207,7 @@ def autograd_grad_cam(network: GtrNet, target: int, inputs: tuple[Tensor, ...]) 
 def test_the_maps_are_grad_cam(
     variant: str, make_case: CaseMaker, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    """For both networks the closed form is Grad-CAM by autograd through all of it, normalised, within 1e-4."""
+    """For both networks the closed form is Grad-CAM by autograd, normalised, within 1e-4."""
     predictor: Gtrnet = request.getfixturevalue(variant)
     case = make_case()
     seen = trunk_of(predictor, monkeypatch)

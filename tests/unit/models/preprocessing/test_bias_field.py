@@ -89,24 +89,19 @@ def test_its_parameters_are_checked(change: dict[str, Any], named: str) -> None:
 
 
 @pytest.mark.skipif(not TORSO.is_file(), reason="the CT beside the project is not there")
-@pytest.mark.parametrize("part", [0.3, 0.7])
-def test_in_two_dimensions_it_is_nearly_the_field_of_three(part: float) -> None:
-    """On a real CT the key slice's field agrees with that of the whole volume, at the same shrinkage, within 3 %."""
+def test_in_two_dimensions_it_is_nearly_the_field_of_three() -> None:
+    """On a real CT the key slice's field agrees with that of a slab of 64 mm, at the same shrinkage, within 3 %."""
     volume = SimpleITK.ReadImage(str(TORSO), SimpleITK.sitkFloat32)
-    volume = SimpleITK.Clamp(volume, SimpleITK.sitkFloat32, -1024.0, 1024.0)
-    size = [round(count * 3.0) for count in volume.GetSize()]
-    even = (volume.GetOrigin(), (1.0, 1.0, 1.0), volume.GetDirection(), -1024.0, SimpleITK.sitkFloat32)
-    index = int(size[2] * part)
-    # A slab of 120 mm about the slice is enough of a volume, and takes a third of the time.
-    iso = SimpleITK.Resample(volume, size, SimpleITK.Transform(), SimpleITK.sitkLinear, *even)
-    slab = iso[:, :, max(index - 60, 0) : index + 60]
+    volume = SimpleITK.Clamp(volume, SimpleITK.sitkFloat32, -1024.0, 1024.0)[:, :, 24:46]
+    size = [round(count * 3.0) for count in volume.GetSize()[:2]]
+    grid = (volume.GetOrigin(), (1.0, 1.0, 1.0), volume.GetDirection(), -1024.0, SimpleITK.sitkFloat32)
+    slab = SimpleITK.Resample(volume, [*size, 64], SimpleITK.Transform(), SimpleITK.sitkLinear, *grid)
     small = SimpleITK.Shrink(slab, [4, 4, 4]) + POSITIVE_HU
     three = SimpleITK.N4BiasFieldCorrectionImageFilter()
-    three.SetMaximumNumberOfIterations([50] * 4)
+    three.SetMaximumNumberOfIterations([10] * 4)
     three.Execute(small, SimpleITK.Cast(small > POSITIVE_HU - 300.0, SimpleITK.sitkUInt8))
-    reference = SimpleITK.GetArrayFromImage(three.GetLogBiasFieldAsImage(slab))[min(index, 60)]
-    plane = SimpleITK.GetArrayFromImage(slab)[min(index, 60)]
+    reference = SimpleITK.GetArrayFromImage(three.GetLogBiasFieldAsImage(slab))[32]
+    plane = SimpleITK.GetArrayFromImage(slab)[32]
     body = plane > -300.0
-    difference = (N4.estimate(plane) - reference)[body]
     assert reference[body].std() > 0.03
-    assert difference.std() < 0.03
+    assert (N4.estimate(plane) - reference)[body].std() < 0.03
