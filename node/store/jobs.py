@@ -44,6 +44,8 @@ class Claim:
     fixed_at: datetime
     supersedes: JobId | None
     """The version whose results this one replaces: the newest one before it that has any, or else just the last."""
+    strikes: int = 0
+    """Claims before this one that ended in a dead worker or a failing disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,15 +185,22 @@ class JobStore:
                 supersede(connection, claim, now)
         return True
 
-    def release(self, claim: Claim, delay: timedelta, event: AuditEvent) -> bool:
-        """Give a job back to be tried again after ``delay``; False when the claim has been lost."""
+    def release(
+        self, claim: Claim, delay: timedelta, event: AuditEvent, reason: Reason | None = None, *, strikes: int = 0
+    ) -> bool:
+        """Give a job back to be tried again after ``delay``; False when the claim has been lost.
+
+        ``reason``: what people see while it waits; ``strikes``: how many more the job has.
+        """
         with self._database.write() as connection:
             values = {
                 "state": JobState.WAITING.value,
                 "not_before": datetime.now(UTC) + delay,
                 "lease_owner": "",
                 "step": "",
+                "strikes": claim.strikes + strikes,
             }
+            values |= {"reason": reason.code.name, "detail": reason.detail} if reason else {}
             if connection.execute(update(jobs).where(_is_ours(claim)).values(values)).rowcount != 1:
                 return False
             audit.append(connection, event)
@@ -399,6 +408,9 @@ def _take(connection: Connection, row: RowMapping, worker: str, strikes: int, no
         "lease_owner": worker,
         "lease_expires_at": now + LEASE,
         "claimed_at": now,
+        # Why it waited says nothing any more.
+        "reason": "",
+        "detail": "",
     }
     connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(values))
     event = AuditEvent(
@@ -421,6 +433,7 @@ def _take(connection: Connection, row: RowMapping, worker: str, strikes: int, no
         manifest=manifest,
         fixed_at=fixed_at,
         supersedes=_replaced(connection, row),
+        strikes=strikes,
     )
 
 
