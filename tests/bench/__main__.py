@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Final
 
 from tests.bench.intake import intake
+from tests.bench.listener_load import load
 
-BENCHMARKS: Final[dict[str, Callable[[], None]]] = {"intake": intake}
+BENCHMARKS: Final[dict[str, Callable[[], None]]] = {"intake": intake, "load": load}
 
 
 def main() -> None:

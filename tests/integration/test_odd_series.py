@@ -260,7 +260,7 @@ ODD: Final[dict[str, tuple[Make, Ended]]] = {
     # pixels
     "signed": (each(signed), DONE),
     "sixteen-bits": (each(wide), DONE),
-    "palette": (each(palette), held(ReasonCode.UNDECODABLE)),
+    "palette": (each(palette), not_analysed(ReasonCode.NO_RESCALE)),
     "monochrome-1": (made(PhotometricInterpretation="MONOCHROME1"), DONE),
     "not-run-lengths": (each(not_run_lengths), held(ReasonCode.UNDECODABLE)),
     "frames": (frames, held(ReasonCode.UNDECODABLE)),
