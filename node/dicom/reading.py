@@ -104,6 +104,9 @@ def read_hounsfield(path: Path) -> HuArray:
     slope, intercept = _number(dataset, "RescaleSlope"), _number(dataset, "RescaleIntercept")
     if not slope or intercept is None:
         raise Refused(ReasonCode.NO_RESCALE)
+    if not dataset.get("PhotometricInterpretation", "MONOCHROME2").startswith("MONOCHROME"):
+        # Numbers of colours, which a rescale does not make Hounsfield units (PS3.3 section C.8.2.1.1.2).
+        raise Refused(ReasonCode.NO_RESCALE, "the pixels are colours")
     try:
         stored = dataset.pixel_array
     except Exception as exc:  # the decoders raise whatever their C library does

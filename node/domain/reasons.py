@@ -57,10 +57,18 @@ class ReasonCode(Enum):
     ANNOTATION_UNREADABLE = "The object is a contour that cannot be read."
     OWN_RESULT = "The object is a result of this node that came back."
 
+    # Not now (the job waits, and is tried again)
+    NO_ROOM = "There is no room for the results: the analysis waits, and goes on when there is."
+    NOT_NOW = "Something that the analysis needs cannot be used now: it is tried again."
+    STORAGE_FAILED = "The disk failed while the analysis read or wrote: after three times it is held for a person."
+
     # Held for a person (the job ends as quarantined)
     PATIENT_CONFLICT = "Instances of more than one patient or study share this series UID."
     UNDECODABLE = "The pixel data cannot be decoded."
     PRUNED = "A part of what the analysis needs was removed because it was old: send the series and its contours again."
+    STORED_FILE_DAMAGED = (
+        "A stored object is gone or is not what was received: check the disk, then send the series again."
+    )
     STRUCK_OUT = "The analysis ended three times in a dead worker."
     INTERNAL = "The analysis failed for a reason that nobody foresaw."
 

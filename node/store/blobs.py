@@ -120,8 +120,6 @@ class BlobStore:
 
     def remove(self, found: FoundFile) -> bool:
         """Remove a file unless it was touched since it was found; whether it was removed."""
-        if found.is_part:
-            return _unlink(found.path)
         doomed = found.path.with_name(f"{found.sha256}.{uuid.uuid4().hex}.{_DOOMED}")
         try:
             found.path.rename(doomed)

@@ -1,6 +1,7 @@
 """Results: objects, outbox and audit become true together, once, and only for the claim that still holds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,10 +12,10 @@ from node.domain.audit import AuditEvent
 from node.domain.identifiers import InstanceUID, JobId, SeriesUID
 from node.domain.lifecycle import DeliveryState, JobState
 from node.domain.reporting import ObjectKind, ReportedNumber, ReportObject
-from node.errors import RefusedAtDoor, Retryable
+from node.errors import NoRoom, RefusedAtDoor, of_disk
 from node.failpoints import Failpoint, hit
 from node.store import audit
-from node.store.blobs import BlobStore
+from node.store.blobs import Blob, BlobStore
 from node.store.jobs import Claim, StepRecord, give_back_if_changed, insert_step, is_ours, supersede
 from node.store.session import Database
 from node.store.tables import jobs, outbox, results
@@ -58,14 +59,23 @@ class ResultStore:
         False, and nothing written, when the claim has been lost or its input has changed.
 
         Raises:
-            Retryable: the disk or the database cannot take them now.
+            NoRoom, StorageFailed, Retryable: the disk or the database cannot take them now.
         """
-        try:
+        with _errors_of_the_disk():
             blobs = [self._blobs.put(made.content) for made in objects]
             hit(Failpoint.RESULTS_BLOBS_WRITTEN)
-        except (RefusedAtDoor, OSError) as exc:
-            cause = exc.reason if isinstance(exc, RefusedAtDoor) else exc.strerror
-            raise Retryable(f"the results cannot be written now: {cause}") from exc
+            return self._commit(claim, objects, blobs, predictor, destinations, step, event)
+
+    def _commit(
+        self,
+        claim: Claim,
+        objects: Sequence[ReportObject],
+        blobs: Sequence[Blob],
+        predictor: str,
+        destinations: Sequence[str],
+        step: StepRecord,
+        event: AuditEvent,
+    ) -> bool:
         state = JobState.DELIVERING if destinations and objects else JobState.DONE
         with self._database.write() as connection:
             now = datetime.now(UTC)
@@ -108,6 +118,17 @@ class ResultStore:
             for row in rows
         ]
         return tuple(sorted(found, key=lambda record: (record.kind.value, record.uid)))
+
+
+@contextmanager
+def _errors_of_the_disk() -> Iterator[None]:
+    """What the blob store and the system say of a disk, in words that a worker acts on."""
+    try:
+        yield
+    except RefusedAtDoor as exc:
+        raise NoRoom(f"the results cannot be written now: {exc.reason}") from exc
+    except OSError as exc:
+        raise of_disk(exc, "the results cannot be written now") or exc from exc
 
 
 def _to_row(claim: Claim, made: ReportObject, sha256: str) -> dict[str, object]:

@@ -14,9 +14,13 @@ from sqlalchemy import Connection, Engine, Row, create_engine, event, inspect, m
 from sqlalchemy.exc import OperationalError, TimeoutError  # noqa: A004 — SQLAlchemy's, of the connection pool
 
 import migrations
-from node.errors import Fatal, Retryable
+from node.errors import Fatal, NoRoom, Retryable
 
 _BUSY_TIMEOUT_S: Final = 30
+# A disk that is full also shows when SQLite's index of its log cannot grow.
+_SQLITE_IS_FULL: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
+_POSTGRESQL_IS_FULL: Final = "53100"
+"""SQLSTATE disk_full (PostgreSQL, appendix A)."""
 
 
 class Database:
@@ -32,7 +36,8 @@ class Database:
         """A transaction that takes the write lock at once and commits durably at the end.
 
         Raises:
-            Retryable: the database is locked, gone or out of room; nothing was written.
+            NoRoom: the disk of the database is full; nothing was written.
+            Retryable: the database is locked or gone; nothing was written.
         """
         with _foreign_errors(), self._engine.connect() as connection:
             if connection.dialect.name == "sqlite":
@@ -127,7 +132,15 @@ def _foreign_errors() -> Iterator[None]:
     try:
         yield
     except OperationalError as exc:
-        raise Retryable(f"database: {exc.orig}") from exc
+        raise _translated(exc.orig) from exc
     except (sqlite3.OperationalError, TimeoutError) as exc:
         # From the preparation of a new connection, and from the wait for a free one.
-        raise Retryable(f"database: {exc}") from exc
+        raise _translated(exc) from exc
+
+
+def _translated(error: BaseException | None) -> Retryable:
+    is_full = (
+        getattr(error, "sqlite_errorcode", None) in _SQLITE_IS_FULL
+        or getattr(error, "sqlstate", None) == _POSTGRESQL_IS_FULL
+    )
+    return (NoRoom if is_full else Retryable)(f"database: {error}")

@@ -6,6 +6,7 @@ from typing import Final
 
 BENCHMARKS: Final = {
     "intake": "tests.bench.intake",
+    "load": "tests.bench.listener_load",
     "predictors": "tests.bench.predictors",
     "candidates": "tests.bench.candidates",
 }

@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Final
 
-from tests.faults import disk, durability, kills
+from tests.faults import clock, disk, durability, kills
 
 _HITS: Final = 20
 
@@ -29,12 +29,15 @@ def main() -> int:
     failing.add_argument("--restarts", type=int, default=20, help="of PostgreSQL")
     order = commands.add_parser("durability", help="the order of system calls before each success")
     order.add_argument("--images", type=int, default=100)
+    commands.add_parser("clock", help="a clock that is set an hour forward or back under a running node")
     asked = parser.parse_args()
     match asked.command:
         case "kills":
             kept = kills.matrix(asked.engine, asked.only or kills.POINTS, asked.hits, _say)
         case "disk":
             kept = disk.matrix(_say, busy_timeout_s=asked.busy_timeout, restarts=asked.restarts)
+        case "clock":
+            kept = clock.matrix(_say)
         case _:
             kept = durability.matrix(asked.images, _say)
     return 0 if kept else 1
