@@ -11,11 +11,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from node.domain.coding import Anatomy
 from node.domain.identifiers import AeTitle
+from node.domain.reporting import ObjectKind
 from node.errors import UsageError
 
 DEFAULT_CONFIG = Path("celadon.toml")
@@ -77,6 +78,21 @@ class PacsSettings(_Section):
     ae_title: Ae
     host: str
     port: Annotated[int, Field(ge=1, le=65535)]
+    without: tuple[str, ...] = ()
+    """Kinds of object that it is not sent, for an archive that does not store them: for example ``parametric-map``."""
+
+    @field_validator("without")
+    @classmethod
+    def _kinds(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        known = [kind.key for kind in ObjectKind]
+        if unknown := [name for name in value if name not in known]:
+            raise ValueError(f"there is no kind of object {unknown[0]!r}; known: {', '.join(known)}")
+        return value
+
+    @property
+    def kinds_without(self) -> frozenset[ObjectKind]:
+        """``without`` as kinds."""
+        return frozenset(kind for kind in ObjectKind if kind.key in self.without)
 
 
 class CompletionSettings(_Section):

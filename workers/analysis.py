@@ -192,6 +192,7 @@ class Analysis:
             objects,
             predictor=predictor,
             destinations=destinations,
+            without={name: pacs.kinds_without for name, pacs in self._shop.settings.pacs.items()},
             step=record,
             event=self._event(claim, AuditAction.COMPOSED, AuditOutcome.SUCCESS, details),
         )

@@ -22,6 +22,11 @@ class ObjectKind(Enum):
     PARAMETRIC_MAP = 4
 
     @property
+    def key(self) -> str:
+        """Its name in settings and tables: ``parametric-map``."""
+        return self.name.lower().replace("_", "-")
+
+    @property
     def series_number(self) -> int:
         """Series Number (0020,0011): 9000 and up, clear of what scanners use, a hundred apart."""
         return 9000 + 100 * self.value

@@ -1,10 +1,12 @@
 """Results: objects, outbox and audit become true together, once, and only for the claim that still holds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 from sqlalchemy import insert, select, update
 
@@ -36,6 +38,9 @@ class ResultRecord:
     """When its bytes were removed because they were old; None while they are there."""
 
 
+_EVERYTHING: Final[Mapping[str, Collection[ObjectKind]]] = MappingProxyType({})
+
+
 class ResultStore:
     """The result objects of a database and a blob store."""
 
@@ -53,8 +58,11 @@ class ResultStore:
         destinations: Sequence[str],
         step: StepRecord,
         event: AuditEvent,
+        without: Mapping[str, Collection[ObjectKind]] = _EVERYTHING,
     ) -> bool:
         """Commit the results of a claim: bytes first, then objects, outbox, state and audit in one transaction.
+
+        ``without`` names for a destination the kinds of object that it is not sent.
 
         False, and nothing written, when the claim has been lost or its input has changed.
 
@@ -64,19 +72,25 @@ class ResultStore:
         with _errors_of_the_disk():
             blobs = [self._blobs.put(made.content) for made in objects]
             hit(Failpoint.RESULTS_BLOBS_WRITTEN)
-            return self._commit(claim, objects, blobs, predictor, destinations, step, event)
+            made = tuple(zip(objects, blobs, strict=True))
+            wanted = [
+                (destination, one)
+                for destination in destinations
+                for one in objects
+                if one.kind not in without.get(destination, ())
+            ]
+            return self._commit(claim, made, predictor, wanted, step, event)
 
     def _commit(
         self,
         claim: Claim,
-        objects: Sequence[ReportObject],
-        blobs: Sequence[Blob],
+        made: Sequence[tuple[ReportObject, Blob]],
         predictor: str,
-        destinations: Sequence[str],
+        deliveries: Sequence[tuple[str, ReportObject]],
         step: StepRecord,
         event: AuditEvent,
     ) -> bool:
-        state = JobState.DELIVERING if destinations and objects else JobState.DONE
+        state = JobState.DELIVERING if deliveries else JobState.DONE
         with self._database.write() as connection:
             now = datetime.now(UTC)
             if give_back_if_changed(connection, claim, now):
@@ -87,11 +101,10 @@ class ResultStore:
             }  # fmt: skip
             if connection.execute(update(jobs).where(is_ours(claim)).values(values)).rowcount != 1:
                 return False
-            for made, blob in zip(objects, blobs, strict=True):
-                connection.execute(insert(results).values(_to_row(claim, made, blob.sha256)))
-            for destination in destinations:
-                for made in objects:
-                    connection.execute(insert(outbox).values(_delivery_row(claim, made, destination, now)))
+            for one, blob in made:
+                connection.execute(insert(results).values(_to_row(claim, one, blob.sha256)))
+            for destination, one in deliveries:
+                connection.execute(insert(outbox).values(_delivery_row(claim, one, destination, now)))
             insert_step(connection, claim, step)
             audit.append(connection, event)
             supersede(connection, claim, now)

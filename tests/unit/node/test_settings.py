@@ -103,6 +103,7 @@ def test_an_unknown_key_of_a_section_in_the_environment_is_an_error(monkeypatch:
         ("[dicom]\nmin_free_gb = -1", "dicom.min_free_gb"),
         ('[pacs.main]\nae_title = "P"\nhost = "h"\nport = 0', "pacs.main.port"),
         ('[pacs.main]\nae_title = "P"\nport = 104', "pacs.main.host"),
+        ('[pacs.main]\nae_title = "P"\nhost = "h"\nport = 104\nwithout = ["hologram"]', "pacs.main.without"),
         ("[completion]\nquiet_min_s = 0", "completion.quiet_min_s"),
         ("[workers]\ncpu = 0", "workers.cpu"),
         ('mode = "loud"', "mode"),
