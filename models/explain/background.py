@@ -1,8 +1,8 @@
 """The background of Shapley values: prepared inputs of other patients, which stand for "usual".
 
-A trained bundle stores them as ``models/background.safetensors``: ``embeddings`` (n, 256), the image embeddings of training
-cases, and ``columns`` (n, c), their clinical columns. A bundle whose weights are drawn from a seed has no cases; its
-background is random numbers from the same seed, and means as little as its weights.
+A trained bundle stores them as ``models/background.safetensors``: ``embeddings`` (n, 256), the image embeddings of
+training cases, and ``columns`` (n, c), their clinical columns. A bundle whose weights are drawn from a seed has no
+cases; its background is random numbers from the same seed, and means as little as its weights.
 """
 
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ def background(bundle: Bundle, network: MultimodalNetwork) -> Background:
 
 
 def drawn(network: MultimodalNetwork, seed: int) -> Background:
-    """Random rows: rectified normal embeddings (eq. 2 ends in a ReLU), normal numbers, and one of each one-hot group."""
+    """Random rows: rectified normal embeddings (eq. 2 has a ReLU), normal numbers, and one of each one-hot group."""
     generator = torch.Generator().manual_seed(seed)
     embeddings = torch.randn(ROWS, EMBEDDING, generator=generator).relu()
     columns = torch.randn(ROWS, network.columns, generator=generator)

@@ -1,9 +1,9 @@
 """PORCELAIN's clinical branch and fusion for very many rows at once: what Shapley values are made of.
 
-The same numbers as ``MultimodalNetwork.head`` in evaluation mode, to rounding. BatchNorm is folded into the linear layers,
-the linear layers between TabNet's steps and the hidden layer of the fusion into one, and the two inputs of that layer are
-kept apart, so that an image embedding is projected once however many clinical rows it meets. Rows are columns here: the
-halves of a gated linear unit then lie one after the other in memory.
+The same numbers as ``MultimodalNetwork.head`` in evaluation mode, to rounding. BatchNorm is folded into the linear
+layers, the linear layers between TabNet's steps and the hidden layer of the fusion into one, and the two inputs of
+that layer are kept apart, so that an image embedding is projected once however many clinical rows it meets. Rows are
+columns here: the halves of a gated linear unit then lie one after the other in memory.
 """
 
 from typing import Final
@@ -44,17 +44,17 @@ class FoldedHead:
         values = columns * self._scale + self._shift
         prior: Tensor | None = None
         attending = self._first(values)
-        total: Tensor | None = None
+        decided: list[Tensor] = []
         for step, (weight, bias) in zip(self._steps, self._attention, strict=True):
             wanted = torch.addmm(bias, weight, attending)
             mask = sparsemax(wanted if prior is None else wanted.mul_(prior))
             relaxed = self._relaxation - mask
             prior = relaxed if prior is None else prior.mul_(relaxed)
             out = step((self._groups @ mask).mul_(values))
-            decided = torch.relu(out[:WIDTH])
-            total = decided if total is None else total.add_(decided)
+            decided.append(torch.relu(out[:WIDTH]))
             attending = out[WIDTH:]
-        return self._clinical @ total
+        part: Tensor = self._clinical @ torch.stack(decided).sum(dim=0)
+        return part
 
     def image(self, embeddings: Tensor) -> Tensor:
         """(n, 256) image embeddings as their part (128, n) of the hidden layer."""
@@ -69,7 +69,7 @@ class FoldedHead:
         """Everything linear from TabNet's decisions and the image embedding to the hidden layer, and from it on."""
         clinical_scale, clinical_shift = _affine(fusion.norm_clinical)
         image_scale, image_shift = _affine(fusion.norm_image)
-        of_clinical, of_image = fusion.hidden.weight.split(mapping.shape[0], dim=1)
+        of_clinical, of_image = torch.split(fusion.hidden.weight, mapping.shape[0], dim=1)
         projected = of_image @ fusion.project_image.weight
         self._clinical = (of_clinical * clinical_scale) @ mapping
         self._image = projected * image_scale
@@ -91,7 +91,9 @@ class _Transformer:
         layers = [*transformer.shared.glu_layers, *transformer.specifics.glu_layers]
         self._wanted = wanted
         self._layers = [
-            _gated(layer, _SHRINK ** max(i - 1, 0), first=i == 0, wanted=wanted if i == len(layers) - 1 else slice(None))
+            _gated(
+                layer, _SHRINK ** max(i - 1, 0), first=i == 0, wanted=wanted if i == len(layers) - 1 else slice(None)
+            )
             for i, layer in enumerate(layers)
         ]
         self._shrink = _SHRINK ** (len(layers) - 1)
@@ -110,8 +112,8 @@ class _Transformer:
 def sparsemax(values: Tensor) -> Tensor:
     """Sparsemax (Martins & Astudillo 2016) down each column of (k, n), without sorting.
 
-    The threshold is the fixed point of: the mean, less one over their number, of the values above it. From below it rises
-    to its place in at most k turns (Michelot 1986), most often in three or four.
+    The threshold is the fixed point of: the mean, less one over their number, of the values above it. From below it
+    rises to its place in at most k turns (Michelot 1986), most often in three or four.
     """
     ones = values.new_ones(1, values.shape[0])  # a product with ones sums faster than a sum over the first axis
     threshold = (ones @ values).sub_(1.0).div_(values.shape[0])

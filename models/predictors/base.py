@@ -148,5 +148,5 @@ def _check_finite(hu: HuArray) -> None:
             row, column = (int(i) for i in wrong[0])
             raise Refused(
                 ReasonCode.INPUT_CONTRACT,
-                f"the volume holds values that are not finite numbers, first in slice {index}, row {row}, column {column}",
+                f"a value of the volume is not a finite number: slice {index}, row {row}, column {column}",
             )

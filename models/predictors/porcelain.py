@@ -25,6 +25,7 @@ from models.preprocessing.axes import slices_first, slices_last
 from models.preprocessing.clinical import ClinicalTable, EncodedRecord
 from models.preprocessing.lesion import LesionImage, prepare
 from models.runtime import Cut, Part
+from node.domain.clinical import ClinicalVariable
 from node.domain.imaging import BoolArray, FloatArray
 from node.domain.prediction import (
     Attribution,
@@ -42,6 +43,7 @@ from node.domain.prediction import (
 CROP_LOSS: Final = "CROP_LOSS"
 CLINICAL_IMPUTED: Final = "CLINICAL_IMPUTED"
 CLINICAL_DISBELIEVED: Final = "CLINICAL_DISBELIEVED"
+CLINICAL_N: Final = "CLINICAL_N"
 _CHANNELS, _ROWS, _COLUMNS, _SLICES = INPUT
 _SHAPE: Final = (_SLICES, _ROWS, _COLUMNS)
 _KEY_SLICES: Final = 3
@@ -131,7 +133,7 @@ class Porcelain(BasePredictor[MultimodalNetwork | UnimodalNetwork]):
 
 
 def _explanation(signed: Tensor, lesion: LesionImage, mask: BoolArray, *, is_high: bool) -> Explanation:
-    """The signed map (1, 1, 7, 7, 2) as evidence for what was concluded, on the voxels of the CT that the network saw."""
+    """The signed map (1, 1, 7, 7, 2) as evidence for what was concluded, on the voxels of the CT that were read."""
     upsampled = evidence(signed if is_high else -signed, (_ROWS, _COLUMNS, _SLICES))[0]
     on_volume, start = lesion.on_volume(slices_first(upsampled))
     saliency = normalised(on_volume)
@@ -171,4 +173,10 @@ def _notes(lost: float, record: EncodedRecord | None) -> Iterator[Note]:
         yield Note(
             CLINICAL_DISBELIEVED,
             f"Recorded, but not plausible or of no category that the model knows, and so imputed: {names}.",
+        )
+    if ClinicalVariable.CLINICAL_N.value in record.used:
+        yield Note(
+            CLINICAL_N,
+            "The N category given is clinical; the published model's cohort was operated on, and its N category "
+            "presumably pathological.",
         )

@@ -1,4 +1,4 @@
-"""The seven models of PORCELAIN (doi 10.1038/s41746-025-02303-9, Table 2): what each reads of the lesion and the patient."""
+"""The seven models of PORCELAIN (doi 10.1038/s41746-025-02303-9, Table 2): what each reads of lesion and patient."""
 
 from dataclasses import dataclass, replace
 from typing import Final, Self
@@ -12,8 +12,8 @@ _ROIEX_3MM: Final = Region(is_masked=True, dilation_mm=3.0)
 _ROIEX_5MM: Final = Region(is_masked=True, dilation_mm=5.0)
 
 WINDOWS_HU: Final = {"paper": (40.0, 350.0), "abdomen": (-135.0, 215.0)}
-"""By name: the paper's literal window (methods, "CECT images acquisition"), which clips most necrotic voxels, and the one
-that abdominal readers use (level 40, width 350)."""
+"""By name: the paper's literal window (methods, "CECT images acquisition"), which clips most necrotic voxels, and the
+one that abdominal readers use (level 40, width 350)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ VARIANTS: Final = {
         Variant("roiex-3mm", _ROIEX_3MM, is_multimodal=False),
         Variant("roiex-5mm", _ROIEX_5MM, is_multimodal=False),
         Variant("multimodal-cuboid", _CUBOID, is_multimodal=True),
-        # Results, "Development and validation of AI models": "we adopted the 3-pixel dilation scheme for constructing the
-        # multi-modal ROIex model"; a pixel is 1 mm there.
+        # Results, "Development and validation of AI models": "we adopted the 3-pixel dilation scheme for constructing
+        # the multi-modal ROIex model"; a pixel is 1 mm there.
         Variant("multimodal-roiex", _ROIEX_3MM, is_multimodal=True),
         Variant("multimodal-roi", _ROI, is_multimodal=True),  # PORCELAIN itself
     )

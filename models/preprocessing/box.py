@@ -1,4 +1,4 @@
-"""Boxes of voxels; the smallest around a mask is PORCELAIN's (methods: "the smallest 3D bounding box ... the ROI mask")."""
+"""Boxes of voxels; the smallest one is PORCELAIN's (methods: "the smallest 3D bounding box enclosing the ROI mask")."""
 
 from typing import TypeVar
 

@@ -1,7 +1,8 @@
 """The clinical columns of PORCELAIN, from a record and the tables that the bundle stores.
 
 Source: PORCELAIN, methods, "Clinical branch": median or mode for what is missing, log(1 + x) for biomarkers, z-scores,
-one-hot categories. All tables come from the training data (``models.preprocessing.clinical_fit``); nothing is fitted here.
+one-hot categories. All tables come from the training data (``models.preprocessing.clinical_fit``); nothing is fitted
+here.
 """
 
 import math
@@ -21,6 +22,7 @@ from node.errors import Refused
 _VARIABLES: Final = {variable.value: variable for variable in ClinicalVariable}
 _UNIT_WORDS: Final = {"a": "years", "1": "", "[arb'U]/mL": "U/mL", "10*9/L": "10^9/L"}
 """UCUM codes that are not read as words."""
+_FIVE_DIGITS: Final = 1e4  # from here on a number of four figures would be shown with an exponent
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ class Continuous:
         known = None if value is None else self.what.read(value)
         number = self.imputed if known is None else known
         unit = _UNIT_WORDS.get(self.what.unit, self.what.unit)
-        answer = Answer(self.what.variable, f"{number:.4g} {unit}".rstrip(), known is None)
+        digits = f"{number:.4g}" if abs(number) < _FIVE_DIGITS else f"{number:.0f}"
+        answer = Answer(self.what.variable, f"{digits} {unit}".rstrip(), known is None)
         return [(self.what.scaled(number) - self.mean) / self.sd], answer
 
 

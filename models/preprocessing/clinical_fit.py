@@ -1,8 +1,8 @@
 """The clinical variables of PORCELAIN, and what training stores about them in a bundle.
 
-Source: PORCELAIN, methods, "Patient cohorts and clinical parameters" and "Clinical branch"; Table 1 for sex, site, T and N;
-figure 4 for the ratios. The paper does not print its list: this is every variable that it names or that the panels it
-names (blood count, tumour markers, liver function) hold.
+Source: PORCELAIN, methods, "Patient cohorts and clinical parameters" and "Clinical branch"; Table 1 for sex, site, T
+and N; figure 4 for the ratios. The paper does not print its list: this is every variable that it names or that the
+panels it names (blood count, tumour markers, liver function) hold.
 """
 
 from collections import Counter
@@ -60,7 +60,7 @@ PORCELAIN: Final[tuple[Number | Category, ...]] = (
     Number(ClinicalVariable.LMR, "1", (0.0, 500.0), log1p=False),
     Number(ClinicalVariable.AGR, "1", (0.05, 10.0), log1p=False),
 )
-"""In the order of the columns. log(1 + x) is for the tumour markers, as the paper has it ("biomarkers (e.g., CA19-9, CEA)").
+"""In the order of the columns. log(1 + x) is for the tumour markers ("biomarkers (e.g., CA19-9, CEA)", methods).
 
 Plausible ranges are wide: they stop a typing error or a lost decimal point, not a very ill patient.
 """

@@ -1,14 +1,14 @@
 """The 1 x 1 x 1 mm grid of PORCELAIN's ROIex variants, and the way back to the CT's own grid.
 
-Source: PORCELAIN, methods: "All images were resampled to 1 x 1 x 1 mm prior to dilation to maintain consistent physical
-dimensions". The grid has the CT's axes and its first voxel's centre as index 0, and covers the CT's voxels to their outer
-faces. Only the part that is asked for is computed, and it is the same as that part of the whole.
+Source: PORCELAIN, methods: "All images were resampled to 1 x 1 x 1 mm prior to dilation to maintain consistent
+physical dimensions". The grid has the CT's axes and its first voxel's centre as index 0, and covers the CT's voxels to
+their outer faces. Only the part that is asked for is computed, and it is the same as that part of the whole.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import starmap
-from typing import Any
 
 import numpy as np
 import SimpleITK
@@ -62,7 +62,7 @@ class IsotropicGrid:
         return taken
 
     def linear(self, hu: HuArray, box: Box) -> HuArray:
-        """The CT on a box of this grid, interpolated linearly; within half a voxel of its faces, its outermost value."""
+        """The CT on a box of this grid, interpolated linearly; beyond its outermost centres, the value there."""
         needed = _box(
             (max(math.floor(axis.start / mm), 0), min(math.ceil((axis.stop - 1) / mm) + 1, n))
             for axis, mm, n in zip(box, self.spacing_zyx_mm, self.shape_zyx, strict=True)
@@ -76,15 +76,13 @@ class IsotropicGrid:
         return _resampled(values, box, _MILLIMETRE, native, self.spacing_zyx_mm), first
 
 
-def _box(ranges: Any) -> Box:
+def _box(ranges: Iterable[tuple[int, int]]) -> Box:
     """Half-open ranges of slices, rows, columns as slices."""
     slices, rows, columns = starmap(slice, ranges)
     return slices, rows, columns
 
 
-def _resampled(
-    values: FloatArray, source: Box, source_mm: Vector, target: Box, target_mm: Vector
-) -> FloatArray:
+def _resampled(values: FloatArray, source: Box, source_mm: Vector, target: Box, target_mm: Vector) -> FloatArray:
     """``values`` on the indices ``source`` of one grid, linearly on the indices ``target`` of another.
 
     Both grids have the same axes and the same index 0, so that positions are indices times spacings.

@@ -1,8 +1,8 @@
 """The lesion as PORCELAIN's encoder reads it, in each of the paper's ways, and the way back to the CT's voxels.
 
 Source: PORCELAIN, methods, "CECT images acquisition and preprocessing": Cuboid, Masked-cuboid (ROI) and, at 1 mm, ROI
-dilated by a fixed distance (ROIex). Each step is a function of its own; here is their order. Nothing outside the lesion's
-surroundings is touched, so the cost does not grow with the CT.
+dilated by a fixed distance (ROIex). Each step is a function of its own; here is their order. Nothing outside the
+lesion's surroundings is touched, so the cost does not grow with the CT.
 """
 
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class LesionImage:
     """The 1 mm grid; None: the CT's own."""
 
     def on_volume(self, values: FloatArray) -> tuple[FloatArray, tuple[int, int, int]]:
-        """A map of the encoder's shape on the CT's own voxels, without the padding, and the index of the first of these."""
+        """A map of the encoder's shape on the CT's own voxels, without the padding, and the index of the first."""
         inner, kept = self.fit.undo(values), self.fit.within(self.box)
         if self.grid is not None:
             return self.grid.back(inner, kept)
@@ -67,9 +67,7 @@ def prepare(volume: Volume, mask: BoolArray, region: Region, window: Window, sha
     return _dilated(volume, mask, box, region.dilation_mm, window, shape)
 
 
-def _native(
-    volume: Volume, inside: BoolArray, box: Box, region: Region, window: Window, shape: Shape
-) -> LesionImage:
+def _native(volume: Volume, inside: BoolArray, box: Box, region: Region, window: Window, shape: Shape) -> LesionImage:
     """Cuboid and ROI: native voxels; ``inside`` is the mask on its smallest box."""
     fit = Fit.between(extent(box), shape)
     lost = _lost(inside[fit.kept], inside)

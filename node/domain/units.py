@@ -22,7 +22,15 @@ _FACTORS: Final[Mapping[str, Mapping[str, float]]] = {
     "kg": {"g": 0.001, "[lb_av]": 0.45359237},
     "kg/m2": {"g/cm2": 10.0},
     "g/L": {"g/dL": 10.0, "mg/mL": 1.0, "mg/dL": 0.01, "mg/L": 0.001, "kg/m3": 1.0},
-    "10*9/L": {"10*3/uL": 1.0, "10*3/mm3": 1.0, "10*6/mL": 1.0, "/nL": 1.0, "10*6/L": 0.001, "/uL": 0.001, "/mm3": 0.001},
+    "10*9/L": {
+        "10*3/uL": 1.0,
+        "10*3/mm3": 1.0,
+        "10*6/mL": 1.0,
+        "/nL": 1.0,
+        "10*6/L": 0.001,
+        "/uL": 0.001,
+        "/mm3": 0.001,
+    },
     "U/L": {"[iU]/L": 1.0, "m[iU]/mL": 1.0, "mU/mL": 1.0, "ukat/L": 60.0, "nkat/L": 0.06},
     "[arb'U]/mL": {"U/mL": 1.0, "[iU]/mL": 1.0, "k[arb'U]/L": 1.0, "kU/L": 1.0, "k[iU]/L": 1.0},
     "ng/mL": {"ug/L": 1.0, "ug/dL": 10.0, "ng/dL": 0.01, "pg/mL": 0.001, "ng/L": 0.001},
@@ -32,8 +40,12 @@ _FACTORS: Final[Mapping[str, Mapping[str, float]]] = {
 """By the unit wanted: the units known beside it, and what a number in them is multiplied by."""
 
 _BY_SUBSTANCE: Final[Mapping[ClinicalVariable, Mapping[str, Mapping[str, float]]]] = {
-    ClinicalVariable.BILIRUBIN_TOTAL: {"umol/L": {"mg/dL": 1e4 / _BILIRUBIN_G_PER_MOL, "mg/L": 1e3 / _BILIRUBIN_G_PER_MOL}},
-    ClinicalVariable.BILIRUBIN_DIRECT: {"umol/L": {"mg/dL": 1e4 / _BILIRUBIN_G_PER_MOL, "mg/L": 1e3 / _BILIRUBIN_G_PER_MOL}},
+    ClinicalVariable.BILIRUBIN_TOTAL: {
+        "umol/L": {"mg/dL": 1e4 / _BILIRUBIN_G_PER_MOL, "mg/L": 1e3 / _BILIRUBIN_G_PER_MOL}
+    },
+    ClinicalVariable.BILIRUBIN_DIRECT: {
+        "umol/L": {"mg/dL": 1e4 / _BILIRUBIN_G_PER_MOL, "mg/L": 1e3 / _BILIRUBIN_G_PER_MOL}
+    },
     ClinicalVariable.HAEMOGLOBIN: {"g/L": {"mmol/L": 1e-3 * _HAEMOGLOBIN_MONOMER_G_PER_MOL}},
     ClinicalVariable.ALBUMIN: {"g/L": {"umol/L": 1e-6 * _ALBUMIN_G_PER_MOL}},
 }

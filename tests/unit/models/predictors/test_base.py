@@ -56,6 +56,21 @@ def test_values_that_are_no_numbers_are_refused(predictor: Predictor, case: Case
     assert reason(predictor, replace(case, volume=replace(case.volume, hu=hu))) is ReasonCode.INPUT_CONTRACT
 
 
+def test_the_first_value_that_is_no_number_is_named(predictor: Predictor, case: Case) -> None:
+    """With slice, row and column."""
+    hu = case.volume.hu.copy()
+    hu[5, 7, 9] = hu[6, 0, 0] = np.nan
+    with pytest.raises(Refused, match="not a finite number: slice 5, row 7, column 9"):
+        predictor.predict(replace(case, volume=replace(case.volume, hu=hu)))
+
+
+def test_huge_numbers_are_numbers(predictor: Predictor, case: Case) -> None:
+    """A value whose square overflows is finite all the same: outside the region it changes nothing."""
+    hu = case.volume.hu.copy()
+    hu[0, 0, 0] = 1e30
+    assert predictor.predict(replace(case, volume=replace(case.volume, hu=hu))).scores == predictor.predict(case).scores
+
+
 def test_opposite_infinities_are_refused(predictor: Predictor, case: Case) -> None:
     """Infinities of both signs do not cancel out."""
     hu = case.volume.hu.copy()
