@@ -56,4 +56,4 @@ def standardised_image(picture: FloatArray, size: tuple[int, int]) -> FloatArray
     if deviation == 0.0:
         raise Refused(ReasonCode.INPUT_CONTRACT, "all pixels of a slice are equal after windowing")
     standard = ((small - small.mean()) / deviation).astype(np.float32)
-    return np.broadcast_to(standard, (_CHANNELS, *size))
+    return np.repeat(standard[None], _CHANNELS, axis=0)
