@@ -18,7 +18,7 @@ from node.domain.prediction import Case, Prediction
 from node.domain.reasons import ReasonCode
 from node.errors import BundleError, Refused
 
-SHAPE = (8, 48, 48)
+SHAPE = (8, 64, 64)
 Predictor = Porcelain | Gtrnet
 
 
