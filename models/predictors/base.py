@@ -87,7 +87,7 @@ class BasePredictor(ABC, Generic[NetworkT]):
         if not inputs:
             return ()
         batch = (torch.cat(each).to(self._device) for each in zip(*inputs, strict=True))
-        return self._trunk(*batch).split([len(each[0]) for each in inputs])
+        return torch.split(self._trunk(*batch), [len(each[0]) for each in inputs])
 
     def _end(self, run: Run, maps: Tensor) -> Prediction | Rejected:
         """What the run makes of its maps."""

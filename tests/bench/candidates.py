@@ -2,8 +2,8 @@
 
     python -m tests.bench candidates
 
-Both trunks on this machine's CPU, every candidate in turn in one process, and how far the probabilities move. A candidate
-that cannot be built here (no C++ compiler, package absent) has a row that says why.
+Both trunks on this machine's CPU, every candidate in turn in one process, and how far the probabilities move. A
+candidate that cannot be built here (no C++ compiler, package absent) has a row that says why.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""A worker's models in a process of their own: both bundles opened and warm, one case each; prints what it took as JSON.
+"""A worker's models in a process of their own: both bundles opened and warm, one case each; prints the cost as JSON.
 
 Started as ``python -m tests.bench.fresh_worker FOLDER`` with the folder for compiled networks.
 """

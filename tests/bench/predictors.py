@@ -155,8 +155,9 @@ def _print_shapley(attribution: Attribution, theirs: np.ndarray, groups: Sequenc
     largest = max(abs(value) for value in ours.values())
     added = attribution.base_logit + sum(ours.values()) - attribution.logit
     Console().print(
-        f"SHAP: the image's value is {ours[IMAGE]:+.3f} here and {theirs[-1]:+.3f} there ({apart:.3f} apart; the largest "
-        f"is {largest:.3f}); ours add up to within {abs(added):.0e}. Players: {len(groups) + 1} here, {len(theirs)} there."
+        f"SHAP: the image's value is {ours[IMAGE]:+.3f} here and {theirs[-1]:+.3f} there ({apart:.3f} apart; the "
+        f"largest is {largest:.3f}); ours add up to within {abs(added):.0e}. Players: {len(groups) + 1} here, "
+        f"{len(theirs)} there."
     )
 
 

@@ -243,7 +243,10 @@ def test_a_failure_while_running_is_fatal(cut: Cut) -> None:
 
 
 def test_cuda_is_channels_last_and_equal(cut: Cut, images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On CUDA the whole batch goes through torch at once, channels last. (The choice is faked: this runs on the CPU.)"""
+    """On CUDA the whole batch goes through torch at once, channels last.
+
+    The choice is faked: this runs on the CPU.
+    """
     monkeypatch.setattr(runtime, "_ACCELERATORS", {"cpu": runtime._on_cuda})
     seen: list[Tensor] = []
     trunk = cut.trunk
@@ -276,7 +279,7 @@ cut = runtime.Cut(torch.nn.Conv2d(1, 1, 3).eval(), (torch.ones(1, 1, 8, 8),), la
 found = runtime.fast(cut, "ab" * 32, torch.device("cpu"))
 assert isinstance(found, runtime._Compiled), found
 assert not [name for name, module in sys.modules.items() if name.startswith("openvino_telemetry") and module]
-assert not [event for event in attempts if event in ("socket.connect", "socket.getaddrinfo", "urllib.Request")], attempts
+assert not {"socket.connect", "socket.getaddrinfo", "urllib.Request"} & set(attempts), attempts
 """
     subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[3])
 
