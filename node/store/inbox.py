@@ -186,7 +186,7 @@ def _insert(connection: Connection, *, received: ReceivedInstance, blob: Blob) -
     """
     now = datetime.now(UTC)
     uid = received.instance.uid
-    known, is_pruned, is_own = _KNOWN.run(connection, {"uid": uid}).one()
+    known, is_pruned, is_own = _KNOWN.run(connection, {"uid": uid}).fetchone() or (None, False, False)
     if known is not None:
         return _take_back(connection, received, blob, now) if is_pruned else None
     if is_own:
@@ -304,18 +304,17 @@ def _wake_orphans(connection: Connection, series_uid: SeriesUID, now: datetime) 
 
 def _open_job(connection: Connection, series_uid: SeriesUID, now: datetime) -> None:
     """Open the job of a series, take it back while nothing has been committed, or open the next version."""
-    latest = _NEWEST_STATE.run(connection, {"uid": series_uid}).first()
+    latest = _NEWEST_STATE.run(connection, {"uid": series_uid}).fetchone()
     if latest is None:
         insert_job(connection, series_uid, 1, JobState.COLLECTING, now)
         return
-    state = JobState(latest.state)
+    job_id, version, token, state = latest
     if state in (JobState.WAITING, JobState.RUNNING):
-        values = {"state": JobState.COLLECTING.value, "token": latest.token + 1, "lease_owner": "", "step": ""}
-        connection.execute(update(jobs).where(jobs.c.id == latest.id).values(values))
-        audit.append(connection, reopened(series_uid, latest.id, now, "a late instance"))
-    elif state is not JobState.COLLECTING:
-        version = latest.version + 1
-        opened = insert_job(connection, series_uid, version, JobState.COLLECTING, now, supersedes=latest.id)
+        values = {"state": JobState.COLLECTING.value, "token": token + 1, "lease_owner": "", "step": ""}
+        connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
+        audit.append(connection, reopened(series_uid, job_id, now, "a late instance"))
+    elif state != JobState.COLLECTING:
+        opened = insert_job(connection, series_uid, version + 1, JobState.COLLECTING, now, supersedes=job_id)
         audit.append(connection, reopened(series_uid, opened, now, "a late instance"))
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Delete, Dialect, Insert, Select, Update
+from sqlalchemy import Connection, Delete, Dialect, Insert, Select, Update
+from sqlalchemy.engine.interfaces import DBAPICursor
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
 
 Statement = Select[Any] | Insert | Update | Delete
@@ -45,21 +47,57 @@ class Prepared:
         self._columns = columns
         self._forms: dict[str, _Form] = {}
 
-    def run(self, connection: Connection, values: Mapping[str, Any]) -> CursorResult[Any]:
-        """Run it once in the transaction of ``connection``."""
+    def run(self, connection: Connection, values: Mapping[str, Any]) -> DBAPICursor:
+        """Run it once in the transaction of ``connection``: the driver's cursor.
+
+        Raises:
+            DBAPIError: what the driver raised, as SQLAlchemy says it.
+        """
         form = self._form(connection.dialect)
-        return connection.exec_driver_sql(form.sql, form.parameters(values))
+        cursor = connection.connection.cursor()
+        with _foreign_errors(connection, cursor):
+            cursor.execute(form.sql, form.parameters(values))
+        return cursor
 
     def run_all(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Run it for each of ``rows``."""
+        """Run it for each of ``rows``; raises as ``run``."""
         form = self._form(connection.dialect)
-        connection.exec_driver_sql(form.sql, [form.parameters(values) for values in rows])
+        cursor = connection.connection.cursor()
+        with _foreign_errors(connection, cursor):
+            cursor.executemany(form.sql, [form.parameters(values) for values in rows])
 
     def _form(self, dialect: Dialect) -> _Form:
         form = self._forms.get(dialect.name)
         if form is None:
             form = self._forms[dialect.name] = _compiled(self._statement, dialect, self._columns)
         return form
+
+
+class _foreign_errors:  # noqa: N801 — used as a context manager; as a generator it would cost as much as the statement
+    """What the driver raises, as SQLAlchemy says it; a connection that is gone is not used again."""
+
+    __slots__ = ("_connection", "_cursor")
+
+    def __init__(self, connection: Connection, cursor: DBAPICursor) -> None:
+        self._connection = connection
+        self._cursor = cursor
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is None:
+            return
+        connection, dialect = self._connection, self._connection.dialect
+        base: Any = dialect.loaded_dbapi.Error
+        if not isinstance(error, base):
+            return
+        is_gone = dialect.is_disconnect(error, connection.connection, self._cursor)  # type: ignore[arg-type]
+        if is_gone:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            None, None, error, base, hide_parameters=True, connection_invalidated=is_gone, dialect=dialect
+        ) from error
 
 
 def _compiled(statement: Statement, dialect: Dialect, columns: Sequence[str] | None) -> _Form:
