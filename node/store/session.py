@@ -102,9 +102,7 @@ def _engine(url: str) -> Engine:
     if (file := make_url(url).database) and file != ":memory:":
         Path(file).parent.mkdir(parents=True, exist_ok=True)
     # The connection that was used last is used next: the others' pages in memory are of an older database.
-    engine = create_engine(
-        url, connect_args={"timeout": _BUSY_TIMEOUT_S}, hide_parameters=True, pool_use_lifo=True
-    )
+    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S}, hide_parameters=True, pool_use_lifo=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

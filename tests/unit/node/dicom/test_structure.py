@@ -66,8 +66,8 @@ def test_elements_are_found_in_every_encoding(syntax: UID) -> None:
     assert made.pixels
     assert (made.pixels.tag, made.pixels.end, made.pixels.fragments) == (0x7FE00010, len(content), None)
     assert made.pixels.end - made.pixels.start == 16 * 20 * 2
-    ((begin, end),) = made.read
-    assert content[begin:end].endswith(b"\x10\0" if syntax.is_little_endian else b"\0\x10")
+    (read,) = made.read
+    assert content[read.value : read.end] == (b"\x10\0" if syntax.is_little_endian else b"\0\x10")
 
 
 def test_fragments_have_their_places() -> None:
@@ -107,7 +107,7 @@ def test_sequences_are_looked_through() -> None:
 def test_sequences_may_end_by_length_or_by_delimiter(nested: bytes) -> None:
     """In any mixture (PS3.5 section 7.5.2)."""
     made = found(nested + element(ROWS, b"US", b"\x10\0"), ROWS)
-    assert made.read == [(len(nested), len(nested) + 10)]
+    assert [(one.begin, one.end) for one in made.read] == [(len(nested), len(nested) + 10)]
 
 
 @pytest.mark.parametrize(
