@@ -77,7 +77,7 @@ class SqlInbox:
 
     def accept(self, received: ReceivedInstance) -> IntakeVerdict:
         """Blob first, then one transaction: instance, series, job and audit; see ``Inbox``."""
-        blob = self._blobs.put(received.content)
+        blob = self._blobs.put(received.content, received.sha256)
         hit(Failpoint.INBOX_BEFORE_INSERT)
         for _ in range(_ATTEMPTS):
             # Refused when another process stored the same UID, or opened the same series or job, meanwhile.
