@@ -25,6 +25,8 @@ class Database:
     def __init__(self, url: str) -> None:
         """Open ``url`` (any SQLAlchemy URL); nothing connects until the first transaction."""
         self._engine = _engine(url)
+        # Deferred transactions of SQLite that write later fail at once with SQLITE_BUSY; immediate ones wait.
+        self._writer = self._engine.execution_options(celadon_begin="BEGIN IMMEDIATE")
         self.url = url
 
     @contextmanager
@@ -34,12 +36,8 @@ class Database:
         Raises:
             Retryable: the database is locked, gone or out of room; nothing was written.
         """
-        with _foreign_errors(), self._engine.connect() as connection:
-            if connection.dialect.name == "sqlite":
-                # Deferred transactions that write later fail at once with SQLITE_BUSY; immediate ones wait.
-                connection = connection.execution_options(celadon_begin="BEGIN IMMEDIATE")  # noqa: PLW2901
-            with connection.begin():
-                yield connection
+        with _foreign_errors(), self._writer.begin() as connection:
+            yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -116,7 +114,8 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("celadon_begin", "BEGIN"))
+    driver: Any = connection.connection.driver_connection
+    driver.execute(connection.get_execution_options().get("celadon_begin", "BEGIN"))
 
 
 @contextmanager
