@@ -258,14 +258,13 @@ def _text(dataset: Dataset | DoorHeader, keyword: str) -> str:
     value: Any = _value(dataset, keyword)
     if not value and value != 0:
         return ""
-    if type(value) is not str:  # pydicom's own kinds of text are something else, too
-        parts = value if isinstance(value, (MultiValue, list, tuple)) else [value]
-        value = "\\".join(str(part) for part in parts)
-    if not value.isascii():
+    parts = value if isinstance(value, (MultiValue, list, tuple)) else [value]
+    text = "\\".join(str(part) for part in parts)
+    if not text.isascii():
         # Neither database can hold lone surrogates.
-        value = value.encode("utf-8", "backslashreplace").decode()
+        text = text.encode("utf-8", "backslashreplace").decode()
     # Nor NUL characters.
-    return value.replace("\x00", "").strip()[:_LONGEST_ATTRIBUTE]
+    return text.replace("\x00", "").strip()[:_LONGEST_ATTRIBUTE]
 
 
 def _numbers(dataset: Dataset | DoorHeader, keyword: str, count: int) -> Any:

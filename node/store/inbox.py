@@ -62,7 +62,7 @@ _COLUMNS_OF_THEIR_OWN: Final = frozenset(
 )
 _HEADER_FIELDS: Final = tuple(one.name for one in fields(Instance) if one.name not in _COLUMNS_OF_THEIR_OWN)
 _PATIENT_FIELDS: Final = tuple(one.name for one in fields(PatientIdentity))
-_NOTHING: Final = (None, "", (), {})
+_NOTHING: Final[tuple[object, ...]] = (None, "", (), {})
 
 
 class SqlInbox:

@@ -92,7 +92,7 @@ class _foreign_errors:  # noqa: N801 — used as a context manager; as a generat
         base: Any = dialect.loaded_dbapi.Error
         if not isinstance(error, base):
             return
-        is_gone = dialect.is_disconnect(error, connection.connection, self._cursor)  # type: ignore[arg-type]
+        is_gone = dialect.is_disconnect(error, connection.connection, self._cursor)
         if is_gone:
             connection.invalidate(error)
         raise DBAPIError.instance(

@@ -179,3 +179,13 @@ def test_items_may_switch_to_implicit_vr() -> None:
     """As some writers do, and pydicom follows."""
     within = struct.pack("<HHI", 0x0010, 0x0010, 4) + b"A^B "
     assert found(element(SQ, b"SQ", item(within))).elements == 3
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_what_stands_before_a_value_is_told(syntax: UID) -> None:
+    """Tag, VR when there is one, and where the value begins."""
+    content = as_file(with_meta(ct_slice(), syntax))
+    offset = 144 + struct.unpack_from("<I", content, 140)[0]
+    (read,) = structure_of(content, offset, implicit=syntax.is_implicit_VR, big_endian=False, read={ROWS}).read
+    assert (read.tag, read.vr) == (ROWS, b"" if syntax.is_implicit_VR else b"US")
+    assert content[read.value : read.end] == b"\x10\0"

@@ -157,3 +157,9 @@ def test_what_a_dead_writer_left_is_swept_up_and_what_a_living_one_writes_is_not
     assert blob.path.read_bytes() == b"makes the directories, too"
     assert swept == [1]
     assert not abandoned.exists()
+
+
+def test_a_digest_that_is_known_already_is_not_made_again(blobs: BlobStore) -> None:
+    """Whoever received the content made it on the way."""
+    digest = hashlib.sha256(b"pixels").hexdigest()
+    assert blobs.put(b"pixels", digest) == blobs.put(b"pixels")
