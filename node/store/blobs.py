@@ -68,7 +68,7 @@ class BlobStore:
         """``min_free_bytes``: below this free space nothing is taken any more."""
         self._root = root
         self._min_free_bytes = min_free_bytes
-        self._durable_directories: set[Path] = set()
+        self._has_directories = False
         root.mkdir(parents=True, exist_ok=True)
         _sync_directory(root.parent)
 
@@ -92,7 +92,7 @@ class BlobStore:
                 _sync_directory(path.parent)
             else:
                 self._require_room(len(content))
-                self._make_directory(path.parent)
+                self._make_directories()
                 _write(path, content)
         except OSError as exc:
             if exc.errno in _NO_ROOM:
@@ -150,12 +150,14 @@ class BlobStore:
         if self.free_bytes() - size < self._min_free_bytes:
             raise RefusedAtDoor(ReasonCode.DISK_FULL, "free space is below the watermark")
 
-    def _make_directory(self, directory: Path) -> None:
-        if directory not in self._durable_directories:
-            directory.mkdir(exist_ok=True)
+    def _make_directories(self) -> None:
+        """All of them with the first blob: one sync of their parent instead of one for each, and none later."""
+        if not self._has_directories:
+            for number in range(256):
+                (self._root / f"{number:02x}").mkdir(exist_ok=True)
             # A directory is only durable once its parent is, whoever made it.
             _sync_directory(self._root)
-            self._durable_directories.add(directory)
+            self._has_directories = True
 
 
 def _write(path: Path, content: bytes) -> None:
