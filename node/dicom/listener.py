@@ -155,7 +155,7 @@ class Listener:
             request.content, sop_class_uid=request.sop_class_uid, sop_instance_uid=request.sop_instance_uid
         )
         hit(Failpoint.LISTENER_VALIDATED)
-        received = ReceivedInstance(instance, request.content, peer.calling_ae, peer.address)
+        received = ReceivedInstance(instance, request.content, peer.calling_ae, peer.address, request.sha256)
         answer = self._answer(instance, self._inbox.accept(received), peer)
         hit(Failpoint.LISTENER_BEFORE_REPLY)
         return answer

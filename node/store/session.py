@@ -29,6 +29,8 @@ class Database:
     def __init__(self, url: str) -> None:
         """Open ``url`` (any SQLAlchemy URL); nothing connects until the first transaction."""
         self._engine = _engine(url)
+        # Deferred transactions of SQLite that write later fail at once with SQLITE_BUSY; immediate ones wait.
+        self._writer = self._engine.execution_options(celadon_begin="BEGIN IMMEDIATE")
         self.url = url
 
     @contextmanager
@@ -39,12 +41,8 @@ class Database:
             NoRoom: the disk of the database is full; nothing was written.
             Retryable: the database is locked or gone; nothing was written.
         """
-        with _foreign_errors(), self._engine.connect() as connection:
-            if connection.dialect.name == "sqlite":
-                # Deferred transactions that write later fail at once with SQLITE_BUSY; immediate ones wait.
-                connection = connection.execution_options(celadon_begin="BEGIN IMMEDIATE")  # noqa: PLW2901
-            with connection.begin():
-                yield connection
+        with _foreign_errors(), self._writer.begin() as connection:
+            yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -106,7 +104,8 @@ def _engine(url: str) -> Engine:
         return create_engine(url, pool_pre_ping=True, hide_parameters=True)
     if (file := make_url(url).database) and file != ":memory:":
         Path(file).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S}, hide_parameters=True)
+    # The connection that was used last is used next: the others' pages in memory are of an older database.
+    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S}, hide_parameters=True, pool_use_lifo=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -120,7 +119,8 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("celadon_begin", "BEGIN"))
+    driver: Any = connection.connection.driver_connection
+    driver.execute(connection.get_execution_options().get("celadon_begin", "BEGIN"))
 
 
 @contextmanager
