@@ -77,6 +77,18 @@ def _outcome(cut: Cut, run: Trunk, inputs: tuple[Tensor, ...]) -> Tensor:
     return cut.outcome(maps)[: cut.batch]
 
 
+class _OneInput(nn.Module):
+    """The trunk with a number of inputs that tracing can see."""
+
+    def __init__(self, trunk: nn.Module) -> None:
+        super().__init__()
+        self.trunk = trunk
+
+    def forward(self, image: Tensor) -> Tensor:
+        """The maps."""
+        return self.trunk(image)
+
+
 def _layout(inputs: tuple[Tensor, ...]) -> torch.memory_format:
     return runtime._channels_last(inputs[0])
 
@@ -92,11 +104,11 @@ def _channels_last(trunk: nn.Module, inputs: tuple[Tensor, ...]) -> Trunk:
 
 
 def _folded(trunk: nn.Module, _: tuple[Tensor, ...]) -> Trunk:
-    return fuse(symbolic_trace(trunk))
+    return fuse(symbolic_trace(_OneInput(trunk)))
 
 
 def _folded_channels_last(trunk: nn.Module, inputs: tuple[Tensor, ...]) -> Trunk:
-    return _channels_last(fuse(symbolic_trace(trunk)), inputs)
+    return _channels_last(fuse(symbolic_trace(_OneInput(trunk))), inputs)
 
 
 def _bf16(trunk: nn.Module, inputs: tuple[Tensor, ...]) -> Trunk:

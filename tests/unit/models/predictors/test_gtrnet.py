@@ -366,7 +366,7 @@ def spoilt(case: Case, what: str) -> Case:
 @pytest.mark.parametrize(
     ("what", "code", "detail"),
     [
-        ("nan", ReasonCode.INPUT_CONTRACT, "not finite"),
+        ("nan", ReasonCode.INPUT_CONTRACT, "not a finite number"),
         ("empty", ReasonCode.ROI_EMPTY, "no voxel"),
         ("shifted", ReasonCode.ROI_GEOMETRY, "grid"),
     ],

@@ -272,7 +272,8 @@ def test_every_variant_is_explained_by_grad_cam_of_its_own_network(variant: Porc
     columns = variant._columns(record)
     image = prepare(case.volume, case.roi.mask, variant._variant.region, variant._window, (30, 100, 100)).values
     with torch.no_grad():
-        logit, signed, embedding = variant._run(image, columns)
+        features = variant._trunk(torch.from_numpy(slices_last(image))[None, None])
+        logit, signed, embedding = variant._run(features, columns)
     kept: list[torch.Tensor] = []
     with network.image.stages[MAP_STAGE].register_forward_hook(lambda _module, _inputs, output: kept.append(output)):
         tensor = torch.from_numpy(slices_last(image))[None, None].requires_grad_()
