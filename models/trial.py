@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 import warnings
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Final
 
@@ -30,9 +31,10 @@ def main() -> int:
     path: Path = parser.parse_args().path
     warnings.simplefilter("ignore")
     try:
-        bundle = Bundle.open(path)
-        predictor = registry.resolve(registry.PREDICTORS[bundle.predictor])(bundle)
-        predictor.warm()
+        with redirect_stdout(sys.stderr):  # what is logged on the way is no answer
+            bundle = Bundle.open(path)
+            predictor = registry.resolve(registry.PREDICTORS[bundle.predictor])(bundle)
+            predictor.warm()
     except BundleError as error:
         return _fault(error.fault, error.detail)
     except (RuntimeError, ValueError, ArithmeticError, LookupError) as error:

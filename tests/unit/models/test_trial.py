@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import save_file, save_model
 
 from models import trial
-from models.bundle import shipped
+from models.bundle import Bundle, shipped
 from models.networks.fusion import MultimodalNetwork
+from models.preprocessing.clinical import ClinicalTable
 from node.errors import BundleError
 
 Spoil = Callable[..., Path]
@@ -33,7 +34,8 @@ def test_weights_that_make_no_number_are_refused(spoil: Spoil) -> None:
     """A predictor that answers NaN to noise answers nothing to a patient."""
     path = spoil("porcelain", lambda c: c.update(status="unvalidated", weights={"file": "models/model.safetensors"}))
     (path / "models").mkdir()
-    network = MultimodalNetwork((1, 1, 2))
+    table = ClinicalTable.read(Bundle.open(shipped("porcelain")).celadon)
+    network = MultimodalNetwork(table.groups)
     with torch.no_grad():
         next(network.parameters()).fill_(float("nan"))
     save_model(network, str(path / "models" / "model.safetensors"))

@@ -31,6 +31,7 @@ def bundle(spoil: Callable[..., Path]) -> Bundle:
 
     path = spoil("porcelain", trained)
     (path / "models").mkdir()
+    save_file({"unread": torch.zeros(1)}, path / "models" / "model.safetensors")
     return Bundle.open(path)
 
 
