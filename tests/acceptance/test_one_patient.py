@@ -121,7 +121,7 @@ def test_the_job_is_done_by_the_predictor_of_its_organ(visit: Visit) -> None:
 
 
 def test_the_study_in_the_pacs_holds_every_kind_of_result(visit: Visit) -> None:
-    """A segmentation, a structured report, a summary, a page of reasons, three key images and the evidence map come back."""
+    """A region, a structured report, a summary, a page of reasons, three key images and the evidence map come back."""
     assert Counter(dataset.SOPClassUID for dataset in visit.results) == EVERY_KIND
 
 
