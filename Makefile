@@ -31,12 +31,14 @@ test: setup servers  ## everything (one worker a core)
 faults: setup servers  ## the matrices of faults, each with its table: kills, disks, hostile peers, fuzzing (an hour)
 	$(BIN)/python -m tests.faults durability
 	$(BIN)/python -m tests.faults disk
+	$(BIN)/python -m tests.faults clock
 	$(BIN)/python -m tests.faults kills --engine sqlite
 	$(BIN)/python -m tests.faults kills --engine postgresql
 	$(BIN)/python -m tests.faults.hostile_peers --peers 1000
 	$(MAKE) fuzz
 
 bench: setup servers  ## the benchmarks: tables with ratios from one run
+	$(PIP) install -e '.[models,postgresql,test,bench]'
 	$(BIN)/python -m tests.bench
 
 fuzz: setup      ## 20,000 hostile conversations and 20,000 hostile files; takes about fifteen minutes

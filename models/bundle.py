@@ -6,26 +6,24 @@
     models/model.safetensors    the weights, where they are not drawn from a seed
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, NoReturn, Self
 
-from models.fields import Fields
+from models import registry
+from models.bundle_files import CARD, METADATA, WEIGHTS_SUFFIX, contents
+from models.bundle_files import digest as digest_of
+from models.fields import Fields, shown
 from node.domain.coding import Anatomy
 from node.domain.prediction import AlgorithmIdentity, TrainingStatus
+from node.domain.reasons import BundleFault
 from node.errors import BundleError
-
-if TYPE_CHECKING:
-    from models.networks.initial import Network
 
 UNTRAINED: Final = "untrained, for plumbing only"
 """What every object says of a bundle that nobody trained."""
 
-_METADATA: Final = "configs/metadata.json"
-_CARD: Final = "docs/README.md"
 _TEXTS: Final = (
     "version",
     "monai_version",
@@ -35,8 +33,11 @@ _TEXTS: Final = (
     "authors",
     "copyright",
     "intended_use",
+    "data_source",
+    "data_type",
+    "pred_classes",
 )
-_OBJECTS: Final = ("changelog", "network_data_format")
+_CONTRACTS: Final = ("inputs", "outputs")
 _ANATOMIES: Final = {anatomy.key: anatomy for anatomy in Anatomy}
 _STATUSES: Final = {status.value: status for status in TrainingStatus}
 
@@ -58,14 +59,20 @@ class Bundle:
 
     @classmethod
     def open(cls, path: Path, expected_digest: str | None = None) -> Self:
-        """Read and check the bundle at ``path``.
+        """Read and check the bundle at ``path``, every byte of it.
 
-        Raises BundleError naming the file and the field when something is absent or wrong, and when the digest is not
-        ``expected_digest``.
+        Raises BundleError naming the file and the field when something is absent, wrong or more than a bundle may
+        hold, and when the digest is not ``expected_digest``.
         """
-        digest = _digest(path)
+        digest = digest_of(path)
         if expected_digest is not None and digest != expected_digest.lower():
-            raise BundleError(f"{path}: the digest is {digest}, not {expected_digest}: the bundle has changed")
+            why = f"the digest is {digest}, not {expected_digest}: the bundle has changed"
+            raise BundleError(f"{path}: {why}", BundleFault.BUNDLE_CHANGED)
+        return cls.glance(path, digest)
+
+    @classmethod
+    def glance(cls, path: Path, digest: str) -> Self:
+        """The bundle with a digest that is believed, not computed: for lists, never for a patient."""
         metadata = _read(path)
         celadon = metadata.child("celadon")
         status = celadon.one_of("status", _STATUSES)
@@ -94,18 +101,13 @@ class Bundle:
             parameters=tuple(self._parameters()),
         )
 
-    def load_into(self, network: "Network") -> None:
-        """Fill ``network`` with this bundle's weights, drawn from the seed or read from the file, every tensor of it.
+    def load_into(self, network: Any) -> None:
+        """Fill ``network``, a ``models.networks.initial.Network``, with this bundle's weights, every tensor of it.
 
         Raises BundleError when the file is absent or its tensors are not exactly those of the network.
         """
-        weights = self.celadon.child("weights")
-        if weights.has("seed"):
-            from models.networks.initial import draw  # noqa: PLC0415  a bundle can be inspected without torch
-
-            draw(network, weights.natural("seed"))
-        else:
-            _load_file(self.path / weights.text("file"), network)
+        # By name, as a predictor is: whoever lists bundles loads no torch.
+        registry.resolve("models.weights:load")(self, network)
 
     def _parameters(self) -> Iterator[str]:
         """What changes the output, as ``name=value``."""
@@ -120,24 +122,57 @@ def shipped(name: str) -> Path:
 
 
 def _read(path: Path) -> Fields:
-    """The metadata file as checked fields, and the model card beside it."""
-    file = path / _METADATA
-    if not (path / _CARD).is_file():
-        raise BundleError(f"{path / _CARD}: the model card is missing")
-    try:
-        values: Any = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BundleError(f"{file}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise BundleError(f"{file}: is not JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise BundleError(f"{file}: is not a JSON object")
-    metadata = Fields(file, values)
+    """The metadata file as checked fields, and the files that a bundle must have."""
+    files = contents(path)
+    for name in (METADATA, CARD):
+        if name not in files:
+            raise BundleError(f"{path / name}: is missing", BundleFault.BUNDLE_MISSING)
+    metadata = Fields(files[METADATA], _json(files[METADATA]))
     for name in _TEXTS:
         metadata.text(name)
-    for name in _OBJECTS:
-        metadata.child(name)
+    metadata.child("changelog")
+    contract = metadata.child("network_data_format")
+    for name in _CONTRACTS:
+        if not contract.child(name).values:
+            raise contract.wrong(name, "is empty")
+    celadon = metadata.child("celadon")
+    celadon.text("decision")
+    weights = celadon.child("weights")
+    if weights.has("file") == weights.has("seed"):
+        raise celadon.wrong("weights", "names either a file or a seed")
+    if weights.has("file"):
+        # Only what was found inside the bundle can be named: no path leads out of it.
+        name = weights.text("file")
+        if name not in files or not name.endswith(WEIGHTS_SUFFIX):
+            raise weights.wrong("file", f"is {shown(name)}, which is no {WEIGHTS_SUFFIX} file of this bundle")
     return metadata
+
+
+def _json(file: Path) -> dict[str, Any]:
+    """The JSON object in ``file``, which says nothing twice and has only finite numbers."""
+    try:
+        values: Any = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+    except OSError as error:
+        raise BundleError(f"{file}: cannot be read: {error.strerror}", BundleFault.BUNDLE_UNREADABLE) from error
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{file}: is not JSON: {error}", BundleFault.BUNDLE_METADATA) from error
+    if not isinstance(values, dict):
+        raise BundleError(f"{file}: is not a JSON object", BundleFault.BUNDLE_METADATA)
+    return values
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; ValueError when it has a field twice, since readers differ in which one they take."""
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in values:
+            raise ValueError(f"field {shown(name)} is there twice")
+        values[name] = value
+    return values
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
 
 
 def _disclaimer(celadon: Fields, status: TrainingStatus) -> str:
@@ -150,34 +185,3 @@ def _disclaimer(celadon: Fields, status: TrainingStatus) -> str:
     if status is TrainingStatus.UNTRAINED and disclaimer != UNTRAINED:
         raise celadon.wrong("disclaimer", f"is {disclaimer!r}; an untrained bundle says {UNTRAINED!r}")
     return disclaimer
-
-
-def _digest(path: Path) -> str:
-    """SHA-256 over path and content of every file in the order of their paths, less what Python leaves behind."""
-    if not path.is_dir():
-        raise BundleError(f"{path}: there is no such bundle")
-    total = hashlib.sha256()
-    for name, file in sorted((file.relative_to(path).as_posix(), file) for file in path.rglob("*") if _counts(file)):
-        with file.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256")
-        total.update(f"{name}\0{content.hexdigest()}\n".encode())
-    return total.hexdigest()
-
-
-def _counts(file: Path) -> bool:
-    """Whether the file is part of the bundle."""
-    return file.is_file() and "__pycache__" not in file.parts and file.suffix != ".pyc" and file.name != "__init__.py"
-
-
-def _load_file(file: Path, network: "Network") -> None:
-    """Read ``file`` into ``network``, strictly."""
-    from safetensors import SafetensorError  # noqa: PLC0415  a bundle can be inspected without torch
-    from safetensors.torch import load_model  # noqa: PLC0415
-
-    try:
-        load_model(network, file, strict=True)
-    except OSError as error:
-        raise BundleError(f"{file}: cannot be read") from error
-    except (RuntimeError, SafetensorError) as error:
-        raise BundleError(f"{file}: does not fit the network: {error}") from error
-    network.eval()

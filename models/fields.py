@@ -4,9 +4,15 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from reprlib import Repr
+from typing import Any, Final
 
+from node.domain.reasons import BundleFault
 from node.errors import BundleError
+
+_LONGEST_SHOWN: Final = 120
+_SHORT: Final = Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +25,7 @@ class Fields:
 
     def wrong(self, name: str, why: str) -> BundleError:
         """The error that says what is wrong with field ``name``."""
-        return BundleError(f"{self.file}: field {self.prefix}{name} {why}")
+        return BundleError(f"{self.file}: field {self.prefix}{name} {why}", BundleFault.BUNDLE_METADATA)
 
     def has(self, name: str) -> bool:
         """Whether the field is there and not null."""
@@ -31,7 +37,7 @@ class Fields:
             raise self.wrong(name, "is missing")
         value = self.values[name]
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise self.wrong(name, f"is {value!r}, not a {' or '.join(kind.__name__ for kind in kinds)}")
+            raise self.wrong(name, f"is {shown(value)}, not a {' or '.join(kind.__name__ for kind in kinds)}")
         return value
 
     def text(self, name: str) -> str:
@@ -61,14 +67,14 @@ class Fields:
         """What ``choices`` has for the text in the field."""
         key = self.text(name)
         if key not in choices:
-            raise self.wrong(name, f"is {key!r}, not one of {', '.join(choices)}")
+            raise self.wrong(name, f"is {shown(key)}, not one of {', '.join(choices)}")
         return choices[key]
 
     def interval(self, name: str) -> tuple[float, float]:
         """Two finite numbers, the smaller first."""
         value = self.get(name, list)
         if len(value) != 2 or not all(isinstance(end, int | float) for end in value):  # noqa: PLR2004  two ends
-            raise self.wrong(name, f"is {value!r}, not two numbers")
+            raise self.wrong(name, f"is {shown(value)}, not two numbers")
         low, high = (self._finite(name, end) for end in value)
         if low >= high:
             raise self.wrong(name, f"is {value!r}, not in ascending order")
@@ -89,3 +95,9 @@ class Fields:
         if not math.isfinite(value):
             raise self.wrong(name, f"is {value}, not a finite number")
         return float(value)
+
+
+def shown(value: object) -> str:
+    """``value`` in a message: on one line, and short whatever somebody has written into a file."""
+    text = _SHORT.repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"

@@ -8,7 +8,7 @@ PREDICTORS: Final = {
     "porcelain": "models.predictors.porcelain:Porcelain",
     "gtrnet": "models.predictors.gtrnet:Gtrnet",
 }
-"""Built with ``(bundle, device)``."""
+"""Built with ``(bundle, device, cache)``."""
 
 SEGMENTERS: Final = {
     "dicom-seg": "models.segmenters.dicom_seg:ArchiveSegmenter",

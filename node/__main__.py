@@ -27,6 +27,8 @@ app = typer.Typer(
 )
 db = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(db, name="db")
+models = typer.Typer(help="The model bundles: what ships, and what was added.", no_args_is_help=True)
+app.add_typer(models, name="models")
 app.add_typer(clinical_commands.app, name="clinical")
 
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file (default: celadon.toml here, if any).")]
@@ -176,6 +178,76 @@ def upgrade(config: Config = None) -> None:
 
     Database(read_settings(config).url).upgrade()
     typer.echo("the database is up to date")
+
+
+@models.command("list")
+def list_models(config: Config = None, json_output: Json = False) -> None:
+    """List the bundles: what each is for, its digest, how far it is trained, what it says of itself, who uses it."""
+    from node.model_commands import show_models
+    from node.settings import read_settings
+
+    _exit_with(show_models(read_settings(config), as_json=json_output))
+
+
+@models.command()
+def verify(config: Config = None, json_output: Json = False) -> None:
+    """Read every byte of every bundle and compare with what was recorded; exit code 1 when one differs."""
+    from node.model_commands import verify_models
+    from node.settings import read_settings
+
+    _exit_with(verify_models(read_settings(config), as_json=json_output))
+
+
+@models.command()
+def add(
+    what: Annotated[str, typer.Argument(metavar="PATH", help="A bundle's folder; with --checkpoint: gtrnet.")],
+    config: Config = None,
+    name: Annotated[
+        str | None, typer.Option(help="What it is called here (with --checkpoint: gtrnet-published).")
+    ] = None,
+    sha256: Annotated[
+        str | None, typer.Option(help="The digest to expect: of the bundle, or of the checkpoint file.")
+    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="The checkpoint that the authors published.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Put a bundle of this name aside, for restore.")] = False,
+) -> None:
+    """Add a bundle: copied, checked, tried once, its digest recorded. A rule uses it once the settings name it.
+
+    celadon models add ./my-bundle --name site-a takes a folder; celadon models add gtrnet --checkpoint models.pth makes
+    a bundle from the checkpoint that the authors of GTRNet published, which nothing but its tensors is read from.
+    """
+    from node.model_commands import add_bundle, add_checkpoint
+    from node.settings import read_settings
+    from node.stores import Stores
+
+    settings = read_settings(config)
+    stores = Stores.open(settings)
+    if checkpoint is None:
+        _exit_with(add_bundle(settings, stores, Path(what), name, sha256=sha256, replace=replace))
+    else:
+        _exit_with(add_checkpoint(settings, stores, what, checkpoint, name, sha256=sha256, replace=replace))
+
+
+@models.command()
+def remove(name: str, config: Config = None) -> None:
+    """Put an added bundle aside; restore brings it back."""
+    from node.model_commands import remove_bundle
+    from node.settings import read_settings
+    from node.stores import Stores
+
+    settings = read_settings(config)
+    _exit_with(remove_bundle(settings, Stores.open(settings), name))
+
+
+@models.command()
+def restore(name: str, config: Config = None) -> None:
+    """Bring back the bundle that the last replacement or removal put aside."""
+    from node.model_commands import restore_bundle
+    from node.settings import read_settings
+    from node.stores import Stores
+
+    settings = read_settings(config)
+    _exit_with(restore_bundle(settings, Stores.open(settings), name))
 
 
 def main() -> None:

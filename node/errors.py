@@ -7,6 +7,8 @@
     │   ├── Refused           a series that is not analysed, with a coded reason
     │   └── Quarantined       a series that a person must look at, with a coded reason
     ├── Retryable             the surroundings are at fault; trying again may help
+    │   ├── NoRoom            a disk or a database is full: it is waited for, however long that takes
+    │   └── StorageFailed     a disk does not do what it should: it is tried a few times, then a person must look
     ├── SourceSilent          a clinical source cannot be asked; the analysis goes on without it
     └── Fatal                 Celadon itself or its installation is at fault; a person must look
         └── BundleError       a model bundle is incomplete, changed or does not fit
@@ -15,7 +17,19 @@ What never leaves its room (a protocol fault, a lost lease) stands below ``Celad
 Workers retry ``Retryable`` alone; foreign errors are translated where they enter.
 """
 
-from node.domain.reasons import Reason, ReasonCode
+import errno
+from typing import Final
+
+from node.domain.reasons import BundleFault, Reason, ReasonCode
+
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_MAY_PASS: Final = frozenset(
+    {
+        errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENODEV, errno.ENOENT,
+        errno.ENOMEM, errno.ENOTCONN, errno.ENXIO, errno.EREMOTEIO, errno.EROFS, errno.ESTALE, errno.ETIMEDOUT,
+    }
+)  # fmt: skip
+"""Of disks and network file systems: what a cable, a server or a restart may mend."""
 
 
 class CeladonError(Exception):
@@ -60,9 +74,33 @@ class SourceSilent(CeladonError):
         self.code = code
 
 
+class NoRoom(Retryable):
+    """A disk or a database is full. Nothing is lost by waiting until somebody makes room."""
+
+
+class StorageFailed(Retryable):
+    """A disk or a file system failed while it was read or written: for a moment, or for good."""
+
+
+def of_disk(error: OSError, what: str) -> Retryable | None:
+    """What the system said of a file, in our words; None for what no trying again can mend, such as a lack of rights.
+
+    ``what`` was to be done, without patient data.
+    """
+    if error.errno in _NO_ROOM:
+        return NoRoom(f"{what}: {error.strerror}")
+    return StorageFailed(f"{what}: {error.strerror}") if error.errno in _MAY_PASS else None
+
+
 class Fatal(CeladonError):
     """Something is wrong with this installation."""
 
 
 class BundleError(Fatal):
-    """A model bundle is incomplete, changed or does not fit; the message names the file."""
+    """A model bundle is incomplete, changed or does not fit; carries the coded fault."""
+
+    def __init__(self, detail: str, fault: BundleFault = BundleFault.BUNDLE_UNFIT) -> None:
+        """``detail`` names the file, and the field where there is one."""
+        self.fault = fault
+        self.detail = detail
+        super().__init__(f"{fault.name}: {detail}")

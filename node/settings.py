@@ -5,17 +5,29 @@ setting that is silently ignored is worse than none.
 """
 
 import ipaddress
+import re
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from node.domain.clinical import ClinicalVariable
 from node.domain.coding import Anatomy
 from node.domain.identifiers import AeTitle
+from node.domain.reporting import ObjectKind
 from node.errors import UsageError
 
 DEFAULT_CONFIG = Path("celadon.toml")
@@ -77,6 +89,21 @@ class PacsSettings(_Section):
     ae_title: Ae
     host: str
     port: Annotated[int, Field(ge=1, le=65535)]
+    without: tuple[str, ...] = ()
+    """Kinds of object that it is not sent, for an archive that does not store them: for example ``parametric-map``."""
+
+    @field_validator("without")
+    @classmethod
+    def _kinds(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        known = [kind.key for kind in ObjectKind]
+        if unknown := [name for name in value if name not in known]:
+            raise ValueError(f"there is no kind of object {unknown[0]!r}; known: {', '.join(known)}")
+        return value
+
+    @property
+    def kinds_without(self) -> frozenset[ObjectKind]:
+        """``without`` as kinds."""
+        return frozenset(kind for kind in ObjectKind if kind.key in self.without)
 
 
 class CompletionSettings(_Section):
@@ -110,6 +137,28 @@ class RuleSettings(_Section):
     """As registered: ``porcelain`` or ``gtrnet``."""
     when: dict[str, str] = Field(default_factory=dict)
     """Attribute to shell-style pattern, case ignored: ``RoiAnatomy``, ``RoiLabel`` or a DICOM keyword."""
+
+
+@dataclass(frozen=True, slots=True)
+class BundleChoice:
+    """Which model bundle a predictor is made from, written ``NAME`` or ``NAME@sha256:DIGEST``."""
+
+    name: str
+    digest: str | None = None
+    """SHA-256 that the bundle must have, lower-case hex; None: the one that was recorded when it was added."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The choice that ``text`` writes; ValueError when it writes none."""
+        found = re.fullmatch(r"([a-z0-9][a-z0-9_-]{0,63})(?:@sha256:([0-9a-fA-F]{64}))?", text)
+        if found is None:
+            raise ValueError(f"{text!r} is not the name of a bundle, or NAME@sha256: with 64 hexadecimal digits")
+        return cls(found[1], found[2].lower() if found[2] else None)
+
+
+def _bundle_choice(text: str) -> str:
+    BundleChoice.parse(text)
+    return text
 
 
 class WorkersSettings(_Section):
@@ -243,6 +292,8 @@ class Settings(BaseSettings):
     rules: tuple[RuleSettings, ...] = Field(default_factory=_default_rules)
     segmenter: dict[str, tuple[str, ...]] = Field(default_factory=_default_segmenters)
     """For each organ, where contours are looked for, in order."""
+    models: dict[str, Annotated[str, AfterValidator(_bundle_choice)]] = Field(default_factory=dict)
+    """Predictor to the bundle that it is made from, ``NAME`` or ``NAME@sha256:DIGEST``; default: the shipped one."""
     workers: WorkersSettings = Field(default_factory=WorkersSettings)
     sandbox: SandboxSettings = Field(default_factory=SandboxSettings)
     clinical: ClinicalSettings = Field(default_factory=ClinicalSettings)
@@ -268,6 +319,11 @@ class Settings(BaseSettings):
     def url(self) -> str:
         """The database to use."""
         return self.database_url or f"sqlite:///{(self.data_dir / 'celadon.db').absolute()}"
+
+    @property
+    def models_dir(self) -> Path:
+        """Where added model bundles lie."""
+        return self.data_dir / "models"
 
     @property
     def runtime_file(self) -> Path:

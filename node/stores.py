@@ -35,7 +35,7 @@ class Stores:
     def open(cls, settings: Settings, *, intake: bool = False) -> Self:
         """The stores of ``settings``.
 
-        ``intake``: hold the disk's watermark, which results may go below, and sweep up what dead writers have left.
+        ``intake``: hold the disk's watermark, which results may go below.
 
         Raises:
             Fatal: the database needs an upgrade.
@@ -44,8 +44,6 @@ class Stores:
         database.require_current()
         floor = int(settings.dicom.min_free_gb * BYTES_PER_GB) if intake else 0
         blobs = BlobStore(settings.data_dir / "blobs", min_free_bytes=floor)
-        if intake:
-            blobs.sweep()
         return cls(
             SqlInbox(database, blobs, open_sandbox(settings).same_content),
             JobStore(database),

@@ -33,6 +33,13 @@ _STEADY_AFTER_S: Final = 60.0
 _TICK_S: Final = 0.1
 _ENDS_WITHIN_S: Final = 2.0
 _WRONG_USAGE: Final = 2
+LISTENER_MEMORY: Final = (
+    ("MALLOC_ARENA_MAX", "2"),
+    ("MALLOC_TRIM_THRESHOLD_", "131072"),
+    ("MALLOC_MMAP_THRESHOLD_", "131072"),
+)
+"""Of glibc (mallopt(3)): a thread for each association would have an arena of its own, which keeps what a flood of
+peers once needed; so it is given back to the system. Other C libraries know no such variables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,8 @@ class Role:
     name: str
     arguments: tuple[str, ...]
     """Of the Python interpreter."""
+    environment: tuple[tuple[str, str], ...] = ()
+    """Set for this process unless somebody has set it already."""
 
 
 @dataclass(slots=True)
@@ -133,7 +142,7 @@ class Supervisor:
     def __init__(self, settings: Settings, roles: Sequence[Role], environment: Mapping[str, str]) -> None:
         """``environment``: what the processes inherit."""
         self._settings = settings
-        self._children = [_Child(role, dict(environment)) for role in roles]
+        self._children = [_Child(role, dict(role.environment) | dict(environment)) for role in roles]
         self._stop = StopRequest()
 
     def run(self) -> None:
@@ -197,7 +206,8 @@ def roles(task: str, settings: Settings, config: Path | None) -> tuple[Role, ...
         Role(f"analyser {number + 1}", ("-m", "workers", "analyse", *common)) for number in range(settings.workers.cpu)
     )
     deliverer = Role("deliverer", ("-m", "workers", "deliver", *common))
-    listener = Role("listener", ("-m", "node", "listen", "--parent", str(os.getpid()), *common))
+    arguments = ("-m", "node", "listen", "--parent", str(os.getpid()), *common)
+    listener = Role("listener", arguments, LISTENER_MEMORY)
     if task != "up":
         return (*working, deliverer)
     if settings.clinical.hl7 is None:

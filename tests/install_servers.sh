@@ -13,7 +13,7 @@ is_there() {
 }
 
 missing=""
-for pair in Orthanc:orthanc storescu:dcmtk dciodvfy:dicom3tools postgres:postgresql strace:strace; do
+for pair in Orthanc:orthanc storescu:dcmtk dciodvfy:dicom3tools postgres:postgresql strace:strace faketime:faketime; do
     is_there "${pair%%:*}" || missing="$missing ${pair##*:}"
 done
 [ -z "$missing" ] && exit 0

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import pytest
+from sqlalchemy import create_engine, text
 
 Found = TypeVar("Found")
 
@@ -62,6 +63,17 @@ class PrivatePostgresql:
     @property
     def _data(self) -> Path:
         return self._folder / "data"
+
+    def tablespace(self, folder: Path) -> str:
+        """The name of a tablespace in ``folder``, for databases of their own disk."""
+        user = _unprivileged_user()
+        if user is not None:
+            shutil.chown(folder, user)
+        engine = create_engine(self.url.format("postgres"), isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(f"CREATE TABLESPACE {folder.name} LOCATION '{folder}'"))
+        engine.dispose()
+        return folder.name
 
     def start(self) -> None:
         """Start it; returns once it takes connections."""

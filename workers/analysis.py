@@ -17,9 +17,9 @@ from node.domain.prediction import Prediction
 from node.domain.reasons import Reason, ReasonCode
 from node.domain.reporting import ObjectKind, Report
 from node.domain.stacking import Stack
-from node.errors import CeladonError, Quarantined, Refused, RefusedAtDoor, Retryable
+from node.errors import CeladonError, NoRoom, Quarantined, Refused, Retryable, StorageFailed, of_disk
 from node.settings import Mode
-from node.store.jobs import Claim, StepRecord
+from node.store.jobs import STRIKES, Claim, StepRecord
 from node.triage.contract import is_annotation
 from workers.bootstrap import Workshop
 from workers.claims import LeaseLost, held
@@ -30,10 +30,13 @@ from workers.steps.link_annotation import link_annotation
 from workers.steps.locate_roi import locate_roi, read_annotations
 from workers.steps.predict import choose_predictor, predict
 from workers.steps.triage import triage
+from workers.stored import require_intact
 
 Details = dict[str, str | int | float]
 
 RETRY_AFTER: Final = timedelta(seconds=10)
+PATIENCE: Final = 6
+"""By how much longer the next attempt waits for a disk, and the first for room on it."""
 
 
 class _Awaiting(Exception):
@@ -68,12 +71,16 @@ class Analysis:
             self._finish(claim, JobState.NOT_ANALYSED, exc.reason)
         except Quarantined as exc:
             self._finish(claim, JobState.QUARANTINED, exc.reason)
-        except (Retryable, RefusedAtDoor) as exc:
-            # Refused at the door: of the blob store, which has no room for the results now.
-            self._release(claim, exc)
+        except Retryable as exc:
+            self._put_back(claim, exc)
         except CeladonError as exc:
             # Our own messages name settings and files, never a patient's data.
             self._finish(claim, JobState.QUARANTINED, Reason(ReasonCode.INTERNAL, str(exc)))
+        except OSError as exc:
+            if (passing := of_disk(exc, "a file cannot be used now")) is not None:
+                self._put_back(claim, passing)
+            else:
+                self._finish(claim, JobState.QUARANTINED, Reason(ReasonCode.INTERNAL, _where(exc)))
         except Exception as exc:  # noqa: BLE001 — the worker must live, and the job must end in a state that is seen
             self._finish(claim, JobState.QUARANTINED, Reason(ReasonCode.INTERNAL, _where(exc)))
 
@@ -99,6 +106,7 @@ class Analysis:
     def _link(self, claim: Claim, contours: Series) -> None:
         inbox = self._shop.stores.inbox
         with self._step(claim, Step.LOCATE_ROI) as details:
+            require_intact(contours.instances)
             here = link_annotation(contours, self._shop.decoder, inbox.holds, inbox.series)
             details["count"] = len(here)
         for uid in here:
@@ -116,6 +124,7 @@ class Analysis:
 
     def _assemble(self, claim: Claim, stack: Stack) -> Volume:
         with self._step(claim, Step.ASSEMBLE, AuditAction.SERIES_ASSEMBLED) as details:
+            require_intact(stack.instances)
             volume = assemble(stack, self._shop.decoder)
             details["shape"] = "x".join(str(size) for size in volume.geometry.shape_zyx)
             details["transfer_syntax"] = stack.instances[0].transfer_syntax_uid
@@ -124,6 +133,7 @@ class Analysis:
     def _locate(self, claim: Claim, series: Series, volume: Volume) -> Roi:
         with self._step(claim, Step.LOCATE_ROI, AuditAction.ROI_LOCATED) as details:
             contours = self._shop.stores.inbox.annotations(series.uid)
+            require_intact(contours)
             annotations = read_annotations(contours, series, self._shop.decoder)
             roi = locate_roi(volume, annotations, self._shop.segmenters)
             details |= {
@@ -204,6 +214,7 @@ class Analysis:
             objects,
             predictor=predictor,
             destinations=destinations,
+            without={name: pacs.kinds_without for name, pacs in self._shop.settings.pacs.items()},
             step=record,
             event=self._event(claim, AuditAction.COMPOSED, AuditOutcome.SUCCESS, details),
         )
@@ -261,11 +272,30 @@ class Analysis:
             return
         log.get().warning(message, job_id=claim.job_id, reason=reason.code.name, detail=reason.detail)
 
-    def _release(self, claim: Claim, error: Retryable | RefusedAtDoor) -> None:
-        log.get().warning(log.JOB_RELEASED, job_id=claim.job_id, error=str(error))
-        event = self._event(claim, AuditAction.JOB_RELEASED, AuditOutcome.FAILURE, {"detail": str(error)})
+    def _put_back(self, claim: Claim, error: Retryable) -> None:
+        """Have a job wait for what it needs: room and a database for as long as it takes, a failing disk thrice.
+
+        An operator who makes room finds the work go on by itself. A disk that fails again and again is either gone
+        for good or has lost this one file: then nothing but a person can mend it.
+        """
+        if isinstance(error, StorageFailed):
+            reason = Reason(ReasonCode.STORAGE_FAILED, str(error))
+            if claim.strikes + 1 >= STRIKES:
+                self._finish(claim, JobState.QUARANTINED, reason)
+            else:
+                self._release(claim, reason, RETRY_AFTER * PATIENCE**claim.strikes, strikes=1)
+        elif isinstance(error, NoRoom):
+            # Not soon: the whole analysis will be done again.
+            self._release(claim, Reason(ReasonCode.NO_ROOM, str(error)), RETRY_AFTER * PATIENCE)
+        else:
+            self._release(claim, Reason(ReasonCode.NOT_NOW, str(error)), RETRY_AFTER)
+
+    def _release(self, claim: Claim, reason: Reason, delay: timedelta, *, strikes: int = 0) -> None:
+        log.get().warning(log.JOB_RELEASED, job_id=claim.job_id, reason=reason.code.name, error=reason.detail)
+        details: Details = {"detail": reason.detail}
+        event = self._event(claim, AuditAction.JOB_RELEASED, AuditOutcome.FAILURE, details, reason.code)
         try:
-            self._jobs.release(claim, RETRY_AFTER, event)
+            self._jobs.release(claim, delay, event, reason, strikes=strikes)
         except Retryable as exc:
             self._leave(claim, exc)
 

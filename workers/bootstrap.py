@@ -2,22 +2,31 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
+from typing import Final
 
 from models import device, registry
-from models.bundle import Bundle, shipped
+from models.bundle import Bundle
+from models.library import Library
+from models.selection import chosen
 from node import log
 from node.clinical.registry import open_sources
 from node.destinations.registry import destinations
 from node.dicom.reading import ATTRIBUTES
 from node.dicom.sandbox import Decoder
+from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
 from node.domain.coding import Anatomy
 from node.domain.ports import ClinicalSource, Destination, Predictor, ReportWriter, Segmenter
-from node.errors import UsageError
+from node.errors import BundleError, UsageError
 from node.reports.registry import WRITERS, resolve
 from node.settings import Settings
 from node.stores import Stores, open_sandbox
 from node.triage.rules import ROI_ATTRIBUTES
+
+COMPILED: Final = "compiled"
+"""The folder in ``data_dir`` for compiled networks; it may be emptied at any time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,7 @@ def open_workshop(settings: Settings) -> Workshop:
     """
     threads = device.limit_threads(settings.workers.cpu)
     stores, segmenters, wanted = Stores.open(settings), _segmenters(settings), _wanted(settings)
+    bundles = {name: _bundle(settings, name, stores) for name in wanted}
     decoder = open_sandbox(settings, processes=threads)
     decoder.warm()
     return Workshop(
@@ -51,7 +61,7 @@ def open_workshop(settings: Settings) -> Workshop:
         stores=stores,
         decoder=decoder,
         segmenters=segmenters,
-        predictors={name: _predictor(name) for name in wanted},
+        predictors={name: _predictor(name, bundle, settings.data_dir / COMPILED) for name, bundle in bundles.items()},
         sources=open_sources(settings.clinical, stores.clinical),
         writers=tuple(resolve(name) for name in WRITERS),
         destinations=destinations(settings),
@@ -85,9 +95,20 @@ def _wanted(settings: Settings) -> tuple[str, ...]:
     return names
 
 
-def _predictor(name: str) -> Predictor:
-    bundle = Bundle.open(shipped(name))
-    predictor: Predictor = registry.resolve(registry.PREDICTORS[name])(bundle, device.choose(device.CPU))
+def _bundle(settings: Settings, predictor: str, stores: Stores) -> Bundle:
+    """The bundle that the settings choose, every byte compared with its record; a refusal is audited."""
+    try:
+        return chosen(settings, Library(settings.models_dir), predictor)
+    except BundleError as error:
+        details: dict[str, str | int | float] = {"predictor": predictor, "fault": error.fault.name}
+        stores.audit.record(
+            AuditEvent(datetime.now(UTC), "worker", AuditAction.MODEL_REFUSED, AuditOutcome.REFUSED, details=details)
+        )
+        raise
+
+
+def _predictor(name: str, bundle: Bundle, cache: Path) -> Predictor:
+    predictor: Predictor = registry.resolve(registry.PREDICTORS[name])(bundle, device.choose(device.CPU), cache)
     predictor.warm()
     identity = predictor.identity
     log.get().info(

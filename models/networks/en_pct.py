@@ -6,9 +6,12 @@ Source: PORCELAIN (doi 10.1038/s41746-025-02303-9), methods, "Imaging branch" an
 from collections.abc import Iterator
 from typing import Final
 
+import torch
 from monai.networks.blocks.squeeze_and_excitation import ChannelSELayer
 from monai.networks.nets.efficientnet import EfficientNetBN, MBConvBlock
 from torch import Tensor, nn
+
+from models.networks.initial import noise
 
 INPUT: Final = (1, 100, 100, 30)
 """Channels, rows, columns, slices."""
@@ -23,6 +26,8 @@ MAP_STAGE: Final = 4
 MAP_CHANNELS: Final = 112
 HEAD_CHANNELS: Final = 1280
 DROPOUT: Final = 0.3
+# Voxels of nothing around the examples: in rows and columns, in slices. The first is an ordinary lesion.
+EXAMPLE_MARGINS: Final = ((30, 8), (40, 12), (15, 0), (0, 0))
 
 
 class EnPct(nn.Module):
@@ -67,6 +72,16 @@ class EnPct(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """(n, 1, 100, 100, 30) to (n, 256)."""
         return self.tail(self.trunk(image))
+
+
+def examples(generator: torch.Generator) -> Tensor:
+    """(4, 1, 100, 100, 30): noise in boxes of several sizes in the middle of nothing, as lesions are."""
+    channels, rows, columns, slices = INPUT
+    image = torch.zeros(len(EXAMPLE_MARGINS), channels, rows, columns, slices)
+    for single, (across, along) in zip(image, EXAMPLE_MARGINS, strict=True):
+        inside = single[None, :, across : rows - across, across : columns - across, along : slices - along]
+        inside.copy_(noise(generator, tuple(inside.shape), fine_share=0.5))
+    return image
 
 
 def _with_se(index: int, stage: nn.Module) -> nn.Module:

@@ -10,12 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from models.networks import en_pct, tabnet
-from models.networks.initial import Network, noise
+from models.networks.initial import Network
 
 ALIGNED: Final = 128
 DROPOUT: Final = 0.5
-# Voxels of nothing around the examples: in rows and columns, in slices. The first is an ordinary lesion.
-EXAMPLE_MARGINS: Final = ((30, 8), (40, 12), (15, 0), (0, 0))
 
 
 class Fusion(nn.Module):
@@ -55,22 +53,22 @@ class MultimodalNetwork(Network):
         self.columns = sum(groups)
 
     def examples(self, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Noise in boxes of several sizes in the middle of nothing, as lesions are, and standard normal columns."""
-        channels, rows, columns, slices = en_pct.INPUT
-        image = torch.zeros(len(EXAMPLE_MARGINS), channels, rows, columns, slices)
-        for single, (across, along) in zip(image, EXAMPLE_MARGINS, strict=True):
-            inside = single[None, :, across : rows - across, across : columns - across, along : slices - along]
-            inside.copy_(noise(generator, tuple(inside.shape), fine_share=0.5))
+        """Boxes as lesions are, and standard normal columns."""
+        image = en_pct.examples(generator)
         return image, torch.randn(len(image), self.columns, generator=generator)
 
     def residual_norms(self) -> Iterator[nn.BatchNorm3d]:
         """The last BatchNorm of each residual branch of the encoder."""
         return self.image.residual_norms()
 
+    def head(self, embedding: Tensor, columns: Tensor) -> Tensor:
+        """From the image embedding z_img (n, 256) and the columns (n, c) to the logit (n,)."""
+        logit: Tensor = self.fusion(self.clinical(columns), embedding)
+        return logit
+
     def tail(self, features: Tensor, columns: Tensor) -> Tensor:
         """From the image map (n, 112, 7, 7, 2) and the columns (n, c) to the logit (n,)."""
-        logit: Tensor = self.fusion(self.clinical(columns), self.image.tail(features))
-        return logit
+        return self.head(self.image.tail(features), columns)
 
     def forward(self, image: Tensor, columns: Tensor) -> Tensor:
         """(n, 1, 100, 100, 30) and (n, c) to (n,)."""

@@ -1,6 +1,6 @@
-"""TabNet: the clinical encoder of PORCELAIN. The only file that knows ``pytorch_tabnet``.
+"""TabNet: the clinical encoder of PORCELAIN. The only file that builds on ``pytorch_tabnet``.
 
-Source: PORCELAIN, methods, "Clinical branch" and eq. 3: 3 steps, width 64, relaxation 1.5, dropout 0.4.
+Source: PORCELAIN, methods, "Clinical branch" and eq. 3: 3 steps, width 64, relaxation 1.5, sparsity 1e-3, dropout 0.4.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +15,8 @@ WIDTH: Final = 64
 STEPS: Final = 3
 RELAXATION: Final = 1.5
 DROPOUT: Final = 0.4
+SPARSITY: Final = 1e-3
+"""What training adds of the sparsity term to its loss, negated: the paper's lambda."""
 
 
 class ClinicalEncoder(nn.Module):
@@ -41,9 +43,12 @@ class ClinicalEncoder(nn.Module):
 
     def forward(self, columns: Tensor) -> Tensor:
         """(n, columns) to (n, 128)."""
-        embedding, _sparsity = self.network(columns)
-        dropped: Tensor = self.dropout(embedding)
-        return dropped
+        return self.attend(columns)[0]
+
+    def attend(self, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """The embedding, and the (negated) entropy of the attention, of which training subtracts ``SPARSITY`` times."""
+        embedding, entropy = self.network(columns)
+        return self.dropout(embedding), entropy
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move with the module what the library keeps as a plain attribute."""

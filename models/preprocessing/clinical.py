@@ -1,92 +1,138 @@
 """The clinical columns of PORCELAIN, from a record and the tables that the bundle stores.
 
-Source: PORCELAIN, methods, "Clinical branch": median or mode for what is missing, log(1 + x) for markers, z-scores,
-one-hot categories. All tables come from the training data; nothing is fitted here.
+Source: PORCELAIN, methods, "Clinical branch": median or mode for what is missing, log(1 + x) for biomarkers, z-scores,
+one-hot categories. All tables come from the training data (``models.preprocessing.clinical_fit``); nothing is fitted
+here.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
 
 from models.fields import Fields
+from models.preprocessing.quantities import found, number_in
 from node.domain.clinical import ClinicalRecord, ClinicalValue, ClinicalVariable
 from node.domain.imaging import FloatArray
+from node.domain.reasons import ReasonCode
+from node.errors import Refused
 
 _VARIABLES: Final = {variable.value: variable for variable in ClinicalVariable}
-_CONVERSIONS: Final = {
-    ("d", "a"): 1.0 / 365.25,
-    ("wk", "a"): 7.0 / 365.25,
-    ("mo", "a"): 1.0 / 12.0,
-    ("cm", "m"): 0.01,
-    ("g", "kg"): 0.001,
-}
-"""(from, to) in UCUM units and the factor between them; a unit that is not here is not guessed at."""
+_UNIT_WORDS: Final = {"a": "years", "1": "", "[arb'U]/mL": "U/mL", "10*9/L": "10^9/L"}
+"""UCUM codes that are not read as words."""
+_FIVE_DIGITS: Final = 1e4  # from here on a number of four figures would be shown with an exponent
 
 
 @dataclass(frozen=True, slots=True)
-class Continuous:
-    """A number: in ``unit``, believed within ``plausible``, ``log1p`` where asked, then as z-score."""
+class Number:
+    """A number: in ``unit``, believed within ``plausible`` (both ends included), logged where ``log1p`` asks for it."""
 
     variable: ClinicalVariable
     unit: str
     plausible: tuple[float, float]
     log1p: bool
+
+    def read(self, value: ClinicalValue) -> float | None:
+        """The number in ``unit``, None when it cannot be believed; raises Refused as ``number_in`` does."""
+        number = number_in(value, self.unit)
+        low, high = self.plausible
+        return number if low <= number <= high else None
+
+    def scaled(self, number: float) -> float:
+        """The number on the scale that is standardised."""
+        return math.log1p(number) if self.log1p else number
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """One of several categories: words of the same category mean the same, the first is the one shown."""
+
+    variable: ClinicalVariable
+    categories: tuple[tuple[str, ...], ...]
+
+    def read(self, value: ClinicalValue) -> int | None:
+        """The index of the category; None when the word is of none of them."""
+        word = str(value.value).strip().lower()
+        return next((i for i, words in enumerate(self.categories) if word in map(str.lower, words)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What went into the network for one variable."""
+
+    variable: ClinicalVariable
+    text: str
+    """The value with its unit, as a person reads it."""
+    is_imputed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Continuous:
+    """A number and its statistics in the training data."""
+
+    what: Number
     mean: float
     sd: float
     imputed: float
-    """The median of the training data, in ``unit``."""
+    """The median, in the number's unit."""
 
     @property
-    def width(self) -> int:
-        """The number of columns."""
-        return 1
+    def columns(self) -> tuple[str, ...]:
+        """What each column is."""
+        return (self.what.variable.value,)
 
-    def read(self, value: ClinicalValue) -> float | None:
-        """The number in ``unit``; None when it is not one, in a unit not known, or not plausible."""
-        number = _in_unit(value, self.unit)
-        low, high = self.plausible
-        return number if number is not None and low <= number <= high else None
-
-    def encode(self, value: ClinicalValue | None) -> tuple[list[float], bool]:
-        """The column, and whether it had to be imputed."""
-        number = None if value is None else self.read(value)
-        filled = self.imputed if number is None else number
-        return [((math.log1p(filled) if self.log1p else filled) - self.mean) / self.sd], number is None
+    def encode(self, value: ClinicalValue | None) -> tuple[list[float], Answer]:
+        """The column, which is the z-score of the number or of the median, and what it says."""
+        known = None if value is None else self.what.read(value)
+        number = self.imputed if known is None else known
+        unit = _UNIT_WORDS.get(self.what.unit, self.what.unit)
+        digits = f"{number:.4g}" if abs(number) < _FIVE_DIGITS else f"{number:.0f}"
+        answer = Answer(self.what.variable, f"{digits} {unit}".rstrip(), known is None)
+        return [(self.what.scaled(number) - self.mean) / self.sd], answer
 
 
 @dataclass(frozen=True, slots=True)
 class Categorical:
-    """A category: one column each, in order. The words of a category mean the same."""
+    """A category and its mode in the training data."""
 
-    variable: ClinicalVariable
-    categories: tuple[frozenset[str], ...]
+    what: Category
     imputed: int
-    """The index of the mode of the training data."""
+    """The index of the mode."""
 
     @property
-    def width(self) -> int:
-        """The number of columns."""
-        return len(self.categories)
+    def columns(self) -> tuple[str, ...]:
+        """What each column is."""
+        return tuple(f"{self.what.variable.value} is {words[0]}" for words in self.what.categories)
 
-    def encode(self, value: ClinicalValue | None) -> tuple[list[float], bool]:
-        """The one-hot columns, and whether the category had to be imputed."""
-        word = None if value is None else str(value.value).strip().lower()
-        found = next((i for i, words in enumerate(self.categories) if word in words), None)
-        hot = self.imputed if found is None else found
-        return [float(i == hot) for i in range(self.width)], found is None
+    def encode(self, value: ClinicalValue | None) -> tuple[list[float], Answer]:
+        """The one-hot columns of the category or of the mode, and what they say."""
+        known = None if value is None else self.what.read(value)
+        hot = self.imputed if known is None else known
+        columns = [float(index == hot) for index in range(len(self.what.categories))]
+        return columns, Answer(self.what.variable, self.what.categories[hot][0], known is None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class EncodedRecord:
     """The columns of one patient and what they rest on."""
 
     columns: FloatArray
-    used: tuple[str, ...]
-    """Names of the variables that had a value."""
-    imputed: tuple[str, ...]
-    """Names of the variables that had none, or none that can be believed."""
+    answers: tuple[Answer, ...]
+    """One a variable, in the order of the table."""
+    disbelieved: tuple[str, ...]
+    """Names of recorded variables whose value is not plausible, or of no category that the training data had."""
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """Names of the variables that had a value."""
+        return tuple(answer.variable.value for answer in self.answers if not answer.is_imputed)
+
+    @property
+    def imputed(self) -> tuple[str, ...]:
+        """Names of the variables that had none, or none that can be believed."""
+        return tuple(answer.variable.value for answer in self.answers if answer.is_imputed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,51 +140,55 @@ class ClinicalTable:
     """What a bundle stores about its clinical variables, in the order of its columns."""
 
     variables: tuple[Continuous | Categorical, ...]
+    max_imputed: int
+    """How many variables may be missing."""
 
     @classmethod
     def read(cls, celadon: Fields) -> Self:
-        """The list ``clinical`` of a bundle's ``celadon`` section; raises BundleError naming what is wrong."""
-        return cls(tuple(_variable(entry) for entry in celadon.children("clinical")))
+        """``clinical`` and ``parameters.max_imputed`` of a bundle; raises BundleError naming what is wrong."""
+        return cls(
+            tuple(_variable(entry) for entry in celadon.children("clinical")),
+            celadon.child("parameters").natural("max_imputed"),
+        )
 
     @property
     def groups(self) -> tuple[int, ...]:
         """The number of columns of each variable."""
-        return tuple(variable.width for variable in self.variables)
+        return tuple(len(variable.columns) for variable in self.variables)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What each column is."""
+        return tuple(column for variable in self.variables for column in variable.columns)
 
     def encode(self, record: ClinicalRecord) -> EncodedRecord:
-        """The columns for ``record``. BMI is derived from height and weight where it is not given itself."""
+        """The columns for ``record``; what follows from recorded values is computed where it is not recorded itself.
+
+        Raises Refused: CLINICAL_VALUE for no number or an unknown unit, CLINICAL_MISSING beyond ``max_imputed``.
+        """
+        kept, disbelieved = believed(record, [variable.what for variable in self.variables])
         columns: list[float] = []
-        used: list[str] = []
-        imputed: list[str] = []
+        answers: list[Answer] = []
         for variable in self.variables:
-            encoded, was_imputed = variable.encode(_value(record, variable.variable))
-            columns += encoded
-            (imputed if was_imputed else used).append(variable.variable.value)
-        return EncodedRecord(np.array(columns, dtype=np.float32), tuple(used), tuple(imputed))
+            encoded_columns, answer = variable.encode(found(kept, variable.what.variable))
+            columns += encoded_columns
+            answers.append(answer)
+        encoded = EncodedRecord(np.array(columns, dtype=np.float32), tuple(answers), disbelieved)
+        if len(encoded.imputed) > self.max_imputed:
+            raise Refused(
+                ReasonCode.CLINICAL_MISSING,
+                f"{len(encoded.imputed)} of {len(answers)} are missing, {self.max_imputed} may be: "
+                + ", ".join(encoded.imputed),
+            )
+        return encoded
 
 
-def _value(record: ClinicalRecord, variable: ClinicalVariable) -> ClinicalValue | None:
-    """The recorded value, or the derived one."""
-    value = record.get(variable)
-    return _derived_bmi(record) if value is None and variable is ClinicalVariable.BMI else value
-
-
-def _derived_bmi(record: ClinicalRecord) -> ClinicalValue | None:
-    """Weight over height squared, when both are known."""
-    height, weight = record.get(ClinicalVariable.HEIGHT), record.get(ClinicalVariable.WEIGHT)
-    metres = None if height is None else _in_unit(height, "m")
-    kilograms = None if weight is None else _in_unit(weight, "kg")
-    if not metres or not kilograms:
-        return None
-    return ClinicalValue(ClinicalVariable.BMI, kilograms / metres**2, "kg/m2", "derived")
-
-
-def _in_unit(value: ClinicalValue, unit: str) -> float | None:
-    """The number in ``unit``, or None when it is not a finite number in a unit that is known."""
-    factor = 1.0 if value.unit == unit else _CONVERSIONS.get((value.unit, unit))
-    if factor is None or isinstance(value.value, str) or not math.isfinite(value.value):
-        return None
-    return value.value * factor
+def believed(record: ClinicalRecord, schema: Sequence[Number | Category]) -> tuple[ClinicalRecord, tuple[str, ...]]:
+    """The record without what cannot be believed, and the names of that: nothing may be derived from it either."""
+    asked = {what.variable: what for what in schema}
+    wrong = {v.variable for v in record.values if v.variable in asked and asked[v.variable].read(v) is None}
+    kept = ClinicalRecord(tuple(value for value in record.values if value.variable not in wrong))
+    return kept, tuple(variable.value for variable in asked if variable in wrong)
 
 
 def _variable(entry: Fields) -> Continuous | Categorical:
@@ -149,28 +199,25 @@ def _variable(entry: Fields) -> Continuous | Categorical:
     sd = entry.number("sd")
     if sd <= 0:
         raise entry.wrong("sd", f"is {sd}, not above zero")
+    plausible, log1p = entry.interval("plausible"), entry.flag("log1p")
+    if log1p and plausible[0] < 0:
+        raise entry.wrong("plausible", f"begins at {plausible[0]}, where log1p needs numbers of at least zero")
     return Continuous(
-        variable=variable,
-        unit=entry.text("unit"),
-        plausible=entry.interval("plausible"),
-        log1p=entry.flag("log1p"),
-        mean=entry.number("mean"),
-        sd=sd,
-        imputed=entry.number("imputed"),
+        Number(variable, entry.text("unit"), plausible, log1p), entry.number("mean"), sd, entry.number("imputed")
     )
 
 
 def _categorical(entry: Fields, variable: ClinicalVariable) -> Categorical:
     """One entry with categories: each a list of words that mean the same."""
     groups = [
-        words if isinstance(words, list) and all(isinstance(word, str) for word in words) else None
+        tuple(words) if isinstance(words, list) and words and all(isinstance(word, str) for word in words) else None
         for words in entry.get("categories", list)
     ]
     if not groups or None in groups:
         raise entry.wrong("categories", "is not a list of lists of words")
-    categories = tuple(frozenset(word.lower() for word in words) for words in groups if words is not None)
-    mode = entry.text("imputed").lower()
-    index = next((i for i, words in enumerate(categories) if mode in words), None)
+    category = Category(variable, tuple(words for words in groups if words is not None))
+    mode = entry.text("imputed")
+    index = category.read(ClinicalValue(variable, mode, "", "bundle"))
     if index is None:
         raise entry.wrong("imputed", f"is {mode!r}, not one of the categories")
-    return Categorical(variable, categories, index)
+    return Categorical(category, index)

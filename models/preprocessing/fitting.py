@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from node.domain.imaging import BoolArray
+from models.preprocessing.box import Box
 
 Shape = tuple[int, int, int]
 T = TypeVar("T", bound=np.generic)
@@ -32,18 +32,24 @@ class Fit:
 
     def apply(self, box: npt.NDArray[T]) -> npt.NDArray[T]:
         """The box in the fixed shape, padded with zeros."""
-        fitted = np.zeros(self.shape, dtype=box.dtype)
-        fitted[self.placed] = box[self.kept]
+        return self.place(box[self.kept])
+
+    def place(self, part: npt.NDArray[T]) -> npt.NDArray[T]:
+        """The ``kept`` part of the box in the fixed shape, padded with zeros."""
+        fitted = np.zeros(self.shape, dtype=part.dtype)
+        fitted[self.placed] = part
         return fitted
+
+    def within(self, box: Box) -> Box:
+        """The kept part as index ranges, where ``box`` says where the box lies."""
+        slices, rows, columns = (
+            slice(axis.start + kept.start, axis.start + kept.stop) for axis, kept in zip(box, self.kept, strict=True)
+        )
+        return slices, rows, columns
 
     def undo(self, fitted: npt.NDArray[T]) -> npt.NDArray[T]:
         """The part of the fixed shape that came from the box: it has the shape of ``kept``."""
         return fitted[self.placed]
-
-    def lost_fraction(self, mask: BoolArray) -> float:
-        """The part of the set voxels of ``mask`` (in the box) that the crop leaves out."""
-        total = int(mask.sum())
-        return 1.0 - int(mask[self.kept].sum()) / total if total else 0.0
 
 
 def _axis(have: int, want: int) -> tuple[slice, slice]:

@@ -7,12 +7,18 @@ from typing import Final
 
 from PIL import Image
 from pydicom import Dataset, dcmread
-from pydicom.uid import Comprehensive3DSRStorage, SecondaryCaptureImageStorage, SegmentationStorage
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    ParametricMapStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 
 _KINDS: Final = {
     SecondaryCaptureImageStorage: "secondary capture",
     SegmentationStorage: "segmentation",
     Comprehensive3DSRStorage: "structured report",
+    ParametricMapStorage: "parametric map",
 }
 _UNITLESS: Final = frozenset({"1", "{count}"})
 _IMAGE_LIBRARY: Final = "111028"
@@ -59,6 +65,9 @@ def _numbers(dataset: Dataset) -> dict[str, str]:
     if dataset.SOPClassUID == SegmentationStorage:
         segments = ", ".join(str(segment.SegmentLabel) for segment in dataset.SegmentSequence)
         return {"segments": segments, "frames": str(dataset.NumberOfFrames)}
+    if dataset.SOPClassUID == ParametricMapStorage:
+        meaning = dataset.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0].LUTExplanation
+        return {"map": str(meaning), "frames": str(dataset.NumberOfFrames)}
     if dataset.SOPClassUID == SecondaryCaptureImageStorage:
         return {"pixels": f"{dataset.Columns} x {dataset.Rows}"}
     return dict(_content(dataset))

@@ -21,7 +21,7 @@ from node.domain.identifiers import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VER
 from node.domain.imaging import Instance
 from node.domain.intake import Inbox, IntakeVerdict, ReceivedInstance
 from node.domain.reasons import Reason, ReasonCode
-from node.errors import RefusedAtDoor, Retryable
+from node.errors import NoRoom, RefusedAtDoor, Retryable
 from node.failpoints import Failpoint, hit
 from node.settings import DicomSettings
 
@@ -120,6 +120,8 @@ class Listener:
             return self._take(request)
         except RefusedAtDoor as exc:
             return self._refuse(exc.reason, peer)
+        except NoRoom as exc:
+            return self._refuse(Reason(ReasonCode.DISK_FULL, str(exc)), peer)
         except Retryable as exc:
             log.get().error(log.STORE_FAILED, calling_ae=peer.calling_ae, error=str(exc))
             return PROCESSING_FAILURE, "the object cannot be stored now, try again"
@@ -153,7 +155,7 @@ class Listener:
             request.content, sop_class_uid=request.sop_class_uid, sop_instance_uid=request.sop_instance_uid
         )
         hit(Failpoint.LISTENER_VALIDATED)
-        received = ReceivedInstance(instance, request.content, peer.calling_ae, peer.address)
+        received = ReceivedInstance(instance, request.content, peer.calling_ae, peer.address, request.sha256)
         answer = self._answer(instance, self._inbox.accept(received), peer)
         hit(Failpoint.LISTENER_BEFORE_REPLY)
         return answer

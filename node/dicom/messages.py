@@ -4,6 +4,7 @@ A data set is written once, behind the header of the DICOM file that it will be,
 or names itself wrongly, is received to its end without being kept, so that its sender gets a status and not an abort.
 """
 
+import hashlib
 import struct
 import threading
 from collections.abc import Callable, Mapping
@@ -33,6 +34,8 @@ class Message:
     command: Command
     content: bytes
     """Of a C-STORE that is not refused, the DICOM file (PS3.10) that its data set makes; else empty."""
+    sha256: str
+    """Of ``content``, in hexadecimal; empty when that is."""
     data_set_offset: int
     """Where in ``content`` the data set begins."""
     refusal: ReasonCode | None
@@ -93,6 +96,8 @@ class _Pending:
     command_set: bytearray = field(default_factory=bytearray)
     command: Command | None = None
     body: BytesIO = field(default_factory=BytesIO)
+    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    """Of ``body``, made while it arrives: its sender is busy with the next part meanwhile."""
     data_set_offset: int = 0
     is_kept: bool = False
     """Whether the data set goes to ``body``."""
@@ -119,7 +124,12 @@ class _Pending:
             return
         self.is_kept = True
         header = file_header(sop_class, instance, self.context.transfer_syntax, implementation_class_uid)
-        self.data_set_offset = self.body.write(header)
+        self.data_set_offset = self.add(header)
+
+    def add(self, data: bytes | memoryview) -> int:
+        """Add to the body; how many bytes."""
+        self.digest.update(data)
+        return self.body.write(data)
 
     def drop(self, code: ReasonCode) -> None:
         """Keep nothing of the data set."""
@@ -127,8 +137,8 @@ class _Pending:
 
     def whole(self, command: Command) -> Message:
         """The message, when its last fragment is there. BytesIO gives its own bytes away here, without a copy."""
-        content = self.body.getvalue() if self.is_kept else b""
-        return Message(self.context, command, content, self.data_set_offset, self.refusal)
+        content, sha256 = (self.body.getvalue(), self.digest.hexdigest()) if self.is_kept else (b"", "")
+        return Message(self.context, command, content, sha256, self.data_set_offset, self.refusal)
 
 
 class Assembler:
@@ -210,7 +220,7 @@ class Assembler:
         if pending.is_kept and not self._take(count):
             pending.drop(ReasonCode.DISK_FULL)
         if pending.is_kept:
-            pending.body.write(fragment.data)
+            pending.add(fragment.data)
 
 
 def uid_text(value: bytes) -> str:

@@ -4,6 +4,8 @@ Association requests and answers are encoded by pynetdicom (``negotiation``); he
 P-DATA-TF fragments (section 9.3.5), and the socket with its deadlines. All times are on ``time.monotonic``.
 """
 
+import math
+import select
 import socket
 import ssl
 import struct
@@ -77,6 +79,7 @@ _MOST_VALUES: Final = 256
 """Presentation data values in one PDU: a sender that needs more is after our time."""
 _RELEASE_RP: Final = _HEADER.pack(PduType.RELEASE_RP, 4) + bytes(4)
 _DISCARD_BYTES: Final = 64 * 1024
+_SILENT: Final = "the peer is silent or slow"
 
 
 def abort_pdu(abort: Abort) -> bytes:
@@ -124,6 +127,7 @@ class Wire:
 
     def __init__(self, connected: socket.socket) -> None:
         """Takes the socket over: ``close`` or ``finish`` must be called."""
+        connected.settimeout(0)  # what is here is read at once; with a timeout, every read would cost two calls more
         self._socket = connected
         self._header = bytearray(_HEADER.size)
         self._body = bytearray()
@@ -143,6 +147,7 @@ class Wire:
             raise PeerLeft("TLS handshake") from exc
         if self._is_cut:
             raise PeerLeft("cut")
+        self._socket.settimeout(0)
 
     def read_pdu(
         self, *, begin_by: float, whole_within_s: float, longest: int, whole_by: float = float("inf")
@@ -173,13 +178,16 @@ class Wire:
 
     def send(self, pdus: bytes, within_s: float) -> None:
         """Send all of ``pdus``; TooSlow when the peer does not take them in time, PeerLeft when it is gone."""
-        try:
-            self._socket.settimeout(within_s)
-            self._socket.sendall(pdus)
-        except TimeoutError as exc:
-            raise TooSlow("the peer does not read") from exc
-        except OSError as exc:
-            raise PeerLeft(type(exc).__name__) from exc
+        deadline, left = time.monotonic() + within_s, memoryview(pdus)
+        while left:
+            try:
+                left = left[self._socket.send(left) :]
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                self._wait(select.POLLOUT, deadline, "the peer does not read")
+            except ssl.SSLWantReadError:
+                self._wait(select.POLLIN, deadline, "the peer does not read")
+            except OSError as exc:
+                raise PeerLeft(type(exc).__name__) from exc
 
     def cut(self) -> None:
         """Let the thread that reads find the connection at its end; what it sends still leaves."""
@@ -202,6 +210,7 @@ class Wire:
             if isinstance(self._socket, ssl.SSLSocket):
                 self._close_notify(self._socket)
             self._socket.shutdown(socket.SHUT_WR)
+            self._socket.settimeout(0)
             scratch = memoryview(bytearray(_DISCARD_BYTES))
             while True:
                 self._receive(scratch, deadline)
@@ -228,16 +237,25 @@ class Wire:
 
     def _receive(self, view: memoryview, deadline: float) -> int:
         """At least one byte into ``view``: how many."""
+        while time.monotonic() < deadline:
+            try:
+                count = self._socket.recv_into(view)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                self._wait(select.POLLIN, deadline, _SILENT)
+            except ssl.SSLWantWriteError:
+                self._wait(select.POLLOUT, deadline, _SILENT)
+            except OSError as exc:
+                raise PeerLeft(type(exc).__name__) from exc
+            else:
+                if not count:
+                    raise PeerLeft("closed")
+                return count
+        raise TooSlow(_SILENT)
+
+    def _wait(self, event: int, deadline: float, why: str) -> None:
+        """Until the socket is ready for more; TooSlow, with ``why``, when it is not by ``deadline``."""
         remaining_s = deadline - time.monotonic()
-        if remaining_s <= 0:
-            raise TooSlow("the peer is silent or slow")
-        try:
-            self._socket.settimeout(remaining_s)
-            count = self._socket.recv_into(view)
-        except TimeoutError as exc:
-            raise TooSlow("the peer is silent or slow") from exc
-        except OSError as exc:
-            raise PeerLeft(type(exc).__name__) from exc
-        if not count:
-            raise PeerLeft("closed")
-        return count
+        ready = select.poll()
+        ready.register(self._socket, event)
+        if remaining_s <= 0 or not ready.poll(math.ceil(remaining_s * 1000)):
+            raise TooSlow(why)

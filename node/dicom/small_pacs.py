@@ -19,7 +19,12 @@ from pynetdicom.dsutils import create_file_meta
 from pynetdicom.events import Event
 from pynetdicom.presentation import StoragePresentationContexts
 
-from node.dicom.contexts import ACCEPTED_TRANSFER_SYNTAXES, LABEL_MAP_SEGMENTATION_STORAGE, VERIFICATION
+from node.dicom.contexts import (
+    ACCEPTED_TRANSFER_SYNTAXES,
+    LABEL_MAP_SEGMENTATION_STORAGE,
+    RESULT_SOP_CLASSES,
+    VERIFICATION,
+)
 from node.dicom.files import write_dicom_file
 from node.dicom.peer import Peer
 from node.dicom.query import STUDY_ROOT_FIND, STUDY_ROOT_GET
@@ -227,10 +232,8 @@ def _entity(ae_title: AeTitle) -> AE:
     ae.add_supported_context(VERIFICATION)
     ae.add_supported_context(STUDY_ROOT_FIND)
     ae.add_supported_context(STUDY_ROOT_GET)
-    classes = dict.fromkeys(
-        [context.abstract_syntax for context in StoragePresentationContexts] + [LABEL_MAP_SEGMENTATION_STORAGE]
-    )
-    for sop_class in classes:
+    usual = (str(context.abstract_syntax) for context in StoragePresentationContexts)
+    for sop_class in dict.fromkeys((*RESULT_SOP_CLASSES, LABEL_MAP_SEGMENTATION_STORAGE, *usual)):
         ae.add_supported_context(sop_class, list(ACCEPTED_TRANSFER_SYNTAXES), scu_role=True, scp_role=True)
     return ae
 

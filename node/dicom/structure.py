@@ -8,10 +8,10 @@ harmless. Lengths must be honest: an element ends within what contains it, and w
 import struct
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from pydicom._dicom_dict import DicomDictionary
-from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, STANDARD_VR
 
 from node.domain.reasons import ReasonCode
 from node.errors import RefusedAtDoor
@@ -26,6 +26,12 @@ PIXEL_TAGS: Final = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 """Float, double float and integer pixel data."""
 _LONG_VRS: Final = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_32)
 _SEQUENCES: Final = frozenset(tag for tag, entry in DicomDictionary.items() if entry[0] == "SQ")
+USUAL_VRS: Final = frozenset({b"", *(vr.encode() for vr in STANDARD_VR)})
+"""Those that there are (PS3.5 section 6.2), and none at all."""
+_SIMPLE_VRS: Final = USUAL_VRS - _LONG_VRS
+"""Those with a length of two bytes (PS3.5 section 7.1.2), and none at all."""
+_SPECIAL_GROUPS: Final = frozenset({0x7FE0, 0xFFFE})
+"""Of pixels, and of items and delimiters."""
 _ITEM: Final = 0xFFFEE000
 _ITEM_END: Final = 0xFFFEE00D
 _SEQUENCE_END: Final = 0xFFFEE0DD
@@ -49,13 +55,25 @@ class Pixels:
     """Begin and end of each, the offset table first; None when the pixels are not encapsulated."""
 
 
+class Element(NamedTuple):
+    """An element at the top level: where it is, and what stands before its value."""
+
+    begin: int
+    value: int
+    """Where its value begins."""
+    end: int
+    tag: int
+    vr: bytes
+    """Empty when it has none."""
+
+
 @dataclass(slots=True)
 class Structure:
     """What was found."""
 
     pixels: Pixels | None = None
-    read: list[tuple[int, int]] = field(default_factory=list)
-    """Begin and end of the elements at the top level that are to be read."""
+    read: list[Element] = field(default_factory=list)
+    """The elements at the top level that are to be read."""
     read_elements: int = 0
     """How many elements and items these hold."""
     elements: int = 0
@@ -94,7 +112,9 @@ class _Scan:
         self._implicit_header = struct.Struct(f"{order}HHI").unpack_from
         self._long = struct.Struct(f"{order}I").unpack_from
         self._opened: _Level | None = None
-        """What the element that was read last begins."""
+        """What the element that was looked at last begins."""
+        self._head = (b"", 0)
+        """Its VR, and where its value begins."""
 
     def run(self, at: int, implicit: bool) -> Structure:
         """Look through everything from ``at`` on."""
@@ -105,18 +125,45 @@ class _Scan:
             is_open=False,
             is_implicit=self._looks_implicit(at, implicit=implicit),
         )
-        while at < top.end:
+        while (at := self._simple(top, at, seen)) < top.end:
             begun, before = at, found.elements
             tag, at = self._element(top, at)
+            vr, value = self._head
             if self._opened:
                 at = self._nested(self._opened, at)
             if tag in seen:
                 raise _broken(f"{tag:08X} occurs twice")
             seen.add(tag)
             if tag in self._read:
-                found.read.append((begun, at))
+                found.read.append(Element(begun, value, at, tag, vr))
                 found.read_elements += found.elements - before
         return found
+
+    def _simple(self, top: _Level, at: int, seen: set[int]) -> int:
+        """Pass the elements of the top level that hold nothing but a short value: where the first other one begins.
+
+        Most are of this kind. Whatever is not as it should be is left to ``_element`` to judge.
+        """
+        content, end, read, found = self._content, top.end, self._read, self._found
+        header = self._implicit_header if top.is_implicit else self._explicit_header
+        vr = b""
+        while end - at >= _HEADER_BYTES and found.elements < MOST_ELEMENTS:
+            if top.is_implicit:
+                group, element, length = header(content, at)
+            else:
+                group, element, vr, length = header(content, at)
+            tag, value = group << 16 | element, at + _HEADER_BYTES
+            if vr not in _SIMPLE_VRS or group in _SPECIAL_GROUPS or tag in seen or length > LONGEST_READ_BYTES:
+                break
+            if value + length > end or (not vr and tag in _SEQUENCES):
+                break
+            seen.add(tag)
+            found.elements += 1
+            if tag in read:
+                found.read.append(Element(at, value, value + length, tag, vr))
+                found.read_elements += 1
+            at = value + length
+        return at
 
     def _nested(self, first: _Level, at: int) -> int:
         """Look through a sequence and everything in it: where it ends. Without recursion."""
@@ -161,6 +208,7 @@ class _Scan:
         self._count(level, at)
         self._opened = None
         tag, vr, length, at = self._header(level, at)
+        self._head = vr, at
         if tag == _ITEM_END:
             if not level.is_open:
                 raise _broken("an item ends that has not begun")

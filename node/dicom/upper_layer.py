@@ -124,6 +124,8 @@ class StoreRequest:
     message_id: int
     content: bytes
     """The DICOM file (PS3.10) that the data set makes: preamble zeroed, the data set as received."""
+    sha256: str
+    """Of ``content``, in hexadecimal."""
     data_set_offset: int
     """Where in ``content`` the data set begins."""
 
@@ -485,6 +487,7 @@ class _Connection:
             sop_instance_uid=InstanceUID(uid_text(command.sop_instance_uid)),
             message_id=command.message_id,
             content=message.content,
+            sha256=message.sha256,
             data_set_offset=message.data_set_offset,
         )
         return self._server.user.on_store(request)

@@ -4,9 +4,9 @@ import struct
 import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
     Comprehensive3DSRStorage,
@@ -16,10 +16,11 @@ from pydicom.uid import (
     RLELossless,
     RTStructureSetStorage,
 )
+from pydicom.valuerep import IS
 
 from node.dicom.codestream import begins_image, size_of
-from node.dicom.reading import DOOR_TAGS, instance_from, parse
-from node.dicom.structure import Pixels, Structure, structure_of
+from node.dicom.reading import DOOR_TAGS, PIXEL_TAGS, DoorHeader, PlainValue, instance_from, parse, plain_value
+from node.dicom.structure import USUAL_VRS, Pixels, Structure, structure_of
 from node.domain.identifiers import Uid
 from node.domain.imaging import Instance
 from node.domain.reasons import ReasonCode
@@ -38,8 +39,7 @@ _WITHOUT_PIXELS: Final = frozenset(
     }
 )
 """Of the SOP classes that the listener accepts, those that are no images (PS3.3 section A)."""
-_IMAGE: Final = ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated", "PhotometricInterpretation")
-_READ_TAGS: Final = DOOR_TAGS | {int(Tag(keyword)) for keyword in _IMAGE}
+_READ_TAGS: Final = DOOR_TAGS | frozenset(PIXEL_TAGS.values())
 _FEW_ELEMENTS: Final = 5000
 _one_at_a_time: Final = threading.Lock()
 """For objects of which much must be read: elements take a hundred times the memory that they took on the wire."""
@@ -106,19 +106,59 @@ def _file_meta(content: bytes) -> tuple[int, UID]:
         if element == _TRANSFER_SYNTAX:
             syntax = content[at : at + length]
         at += length
-    return at, UID(syntax.rstrip(b"\0 ").decode("ascii"))
+    return at, _syntax(syntax)
+
+
+@lru_cache(maxsize=32)
+def _syntax(value: bytes) -> UID:
+    """A transfer syntax as it stands in a file. Remembered: peers use few of them, and pydicom looks each up."""
+    return UID(value.rstrip(b"\0 ").decode("ascii"))
 
 
 def _read(content: bytes, offset: int, structure: Structure, syntax: UID) -> tuple[Instance, _Image]:
-    """What decisions rest on, read by pydicom from nothing but the elements that it stands in."""
-    parts = [content[:offset], *(content[begin:end] for begin, end in structure.read)]
-    dataset = parse(b"".join(parts))
+    """What decisions rest on, read from nothing but the elements that it stands in."""
+    header = _header(content, offset, structure, is_plain=syntax.is_little_endian)
     try:
-        instance = instance_from(dataset, syntax)
+        instance = instance_from(header, syntax)
         Uid(instance.sop_class_uid)
     except ValueError as exc:
         raise RefusedAtDoor(ReasonCode.UID_INVALID, "study, series, instance or SOP class UID") from exc
-    return instance, _Image(*(dataset.get(keyword) for keyword in _IMAGE))
+    return instance, _image(header)
+
+
+def _header(content: bytes, offset: int, structure: Structure, *, is_plain: bool) -> DoorHeader:
+    """The elements that are plain; with a single one that is not, pydicom reads them all."""
+    plain: dict[int, PlainValue] = {}
+    for element in structure.read if is_plain else ():
+        value = plain_value(element.tag, element.vr, content[element.value : element.end])
+        if value is not None:
+            plain[element.tag] = value
+    if len(plain) == len(structure.read):
+        return DoorHeader(plain, None)
+    is_usual = all(element.vr in USUAL_VRS for element in structure.read)
+    parts = [content[:offset], *(content[element.begin : element.end] for element in structure.read)]
+    return DoorHeader(plain if is_usual else {}, parse(b"".join(parts)))
+
+
+def _image(header: DoorHeader) -> _Image:
+    values = {keyword: header.strict_value(tag) for keyword, tag in PIXEL_TAGS.items()}
+    frames = values["NumberOfFrames"]
+    return _Image(
+        rows=values["Rows"],
+        columns=values["Columns"],
+        frames=_whole_number(frames) if isinstance(frames, str) else frames,
+        samples=values["SamplesPerPixel"],
+        bits=values["BitsAllocated"],
+        colours=values["PhotometricInterpretation"],
+    )
+
+
+def _whole_number(text: str) -> Any:
+    """The number in a value of VR IS; the text itself when it is none, as pydicom has it."""
+    try:
+        return IS(text)
+    except (TypeError, ValueError):
+        return text
 
 
 def _require_whole_pixels(

@@ -41,6 +41,10 @@ class AuditAction(StrEnum):
     CLINICAL_EXPORTED = "person:clinical:export"
     PATIENTS_MERGED = "node:patient:merge"
     MESSAGE_REFUSED = "peer:message:refuse"
+    MODEL_ADDED = "person:model:add"
+    MODEL_REMOVED = "person:model:remove"
+    MODEL_RESTORED = "person:model:restore"
+    MODEL_REFUSED = "worker:model:refuse"
 
 
 class AuditOutcome(StrEnum):

@@ -18,6 +18,8 @@ class ReceivedInstance:
     calling_ae: AeTitle
     address: str
     """IP address of the peer."""
+    sha256: str | None = None
+    """Of ``content``, in hexadecimal, when it is known already."""
 
 
 class IntakeVerdict(StrEnum):

@@ -142,6 +142,11 @@ class Interval:
     low: float
     high: float
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether both are the same number."""
+        return self.low == self.high
+
 
 @dataclass(frozen=True, slots=True)
 class NomogramItem:
@@ -152,6 +157,8 @@ class NomogramItem:
     """None: unknown."""
     points: Interval
     """On the nomogram's scale of 0 to 100 for its widest line; a range when the answer is unknown."""
+    scale: tuple[tuple[str, float], ...] = ()
+    """The line's ticks, each an answer and its points, in the order of the points: how the line is drawn."""
 
 
 @dataclass(frozen=True, slots=True)

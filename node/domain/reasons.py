@@ -35,6 +35,13 @@ class ReasonCode(Enum):
     MIXED_GEOMETRY = "The slices differ in size, spacing or frame of reference."
     NO_GEOMETRY = "The images carry no position, orientation or spacing."
     SLICE_THICKNESS = "The distance between slices is outside the range that the models were made for."
+    PIXEL_SPACING = "The pixels are larger than the models were made for."
+    FIELD_OF_VIEW = "The field of view is smaller than an abdomen."
+    SHARP_KERNEL = "The series was reconstructed for bone or lung; noise hides what the models look for."
+    NO_CONTRAST_NAMED = "The header names no contrast agent."
+    PHASE_NOT_PORTAL_VENOUS = "The series was not taken in the portal venous phase."
+    PHASE_CONFLICT = "The times in the header and the brightness of the vessels speak of different phases."
+    PHASE_UNKNOWN = "Neither the header nor the images say in which phase the series was taken."
     NO_RESCALE = "The images carry no rescale to Hounsfield units."
     NO_RULE = "No rule sends this region to a predictor."
     ROI_NOT_FOUND = "No contour of a lesion was found for this series; send a SEG or RTSTRUCT that references it."
@@ -43,20 +50,28 @@ class ReasonCode(Enum):
     ROI_GEOMETRY = "The contour does not fit the geometry of the series."
     ROI_AMBIGUOUS = "The contours for this series contradict each other."
     INPUT_CONTRACT = "The image does not meet what the model was made for."
+    CLINICAL_VALUE = "A clinical value is not a number, or is in a unit that is not known."
+    CLINICAL_MISSING = "More clinical values are missing than the model may do without."
     ANNOTATION_LINKED = "The object is a contour; it was linked to the series that it references."
     ANNOTATION_ORPHAN = "The object is a contour for a series that this node does not hold (yet)."
     ANNOTATION_UNREADABLE = "The object is a contour that cannot be read."
     OWN_RESULT = "The object is a result of this node that came back."
 
-    # On the way (the job waits)
+    # Not now (the job waits, and is tried again)
     AWAITING_CLINICAL = (
         "Clinical values that the analysis asks for are not here yet; it goes on without them in a while."
     )
+    NO_ROOM = "There is no room for the results: the analysis waits, and goes on when there is."
+    NOT_NOW = "Something that the analysis needs cannot be used now: it is tried again."
+    STORAGE_FAILED = "The disk failed while the analysis read or wrote: after three times it is held for a person."
 
     # Held for a person (the job ends as quarantined)
     PATIENT_CONFLICT = "Instances of more than one patient or study share this series UID."
     UNDECODABLE = "The pixel data cannot be decoded."
     PRUNED = "A part of what the analysis needs was removed because it was old: send the series and its contours again."
+    STORED_FILE_DAMAGED = (
+        "A stored object is gone or is not what was received: check the disk, then send the series again."
+    )
     STRUCK_OUT = "The analysis ended three times in a dead worker."
     INTERNAL = "The analysis failed for a reason that nobody foresaw."
 
@@ -76,3 +91,27 @@ class Reason:
     def __str__(self) -> str:
         """The code and the detail: what a log line or an error shows."""
         return f"{self.code.name}: {self.detail or self.code.sentence}"
+
+
+class BundleFault(Enum):
+    """What can be wrong with a model bundle, or with the checkpoint that one is to be made from; as ``ReasonCode``."""
+
+    BUNDLE_MISSING = "The bundle, or a file that it must have, is not there."
+    BUNDLE_UNREADABLE = "A file of the bundle cannot be read, or is not what its name says."
+    BUNDLE_FORBIDDEN = "The bundle holds something that no bundle may hold."
+    BUNDLE_TOO_LARGE = "The bundle, or a file of it, is larger than a bundle may be."
+    BUNDLE_METADATA = "A field of the bundle's metadata is missing or wrong."
+    BUNDLE_CHANGED = "The bundle is not the one whose digest was recorded."
+    BUNDLE_UNRECORDED = "Nobody has recorded the digest of this bundle."
+    BUNDLE_UNFIT = "The bundle does not fit what it is for."
+    CHECKPOINT_UNEXPECTED = "The checkpoint is not the file that was expected."
+    CHECKPOINT_UNREADABLE = "The checkpoint is not a whole file of the format that torch writes."
+    CHECKPOINT_UNSAFE = "The checkpoint asks for something other than tensors."
+    CHECKPOINT_LAYOUT = "The tensors of the checkpoint are not those of the network."
+    CHECKPOINT_VALUES = "The tensors of the checkpoint hold values that no trained network has."
+    CHECKPOINT_LIMIT = "Reading the checkpoint took more than it may."
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong as a person reads it."""
+        return self.value

@@ -19,6 +19,12 @@ class ObjectKind(Enum):
     KEY_IMAGES = 1
     SEGMENTATION = 2
     STRUCTURED_REPORT = 3
+    PARAMETRIC_MAP = 4
+
+    @property
+    def key(self) -> str:
+        """Its name in settings and tables: ``parametric-map``."""
+        return self.name.lower().replace("_", "-")
 
     @property
     def series_number(self) -> int:

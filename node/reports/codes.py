@@ -40,6 +40,7 @@ VOXEL_SUMMATION: Final = Code("YEKZ", "IBSI", "Volume from Voxel Summation")
 # Units (PS3.16 CID 7181; UCUM). "No units" shows as "0.52 1" in viewers, hence per cent.
 PERCENT: Final = Code("%", "UCUM", "%")
 MILLILITRE: Final = Code("mL", "UCUM", "mL")
+NO_UNITS: Final = Code("1", "UCUM", "no units")
 # Languages (RFC 5646, PS3.16 CID 5000)
 ENGLISH: Final = Code("en", "RFC5646", "English")
 
@@ -48,6 +49,10 @@ DECISION_THRESHOLD: Final = Code("DECISION_THRESHOLD", PRIVATE_SCHEME, "Decision
 SLICE_VOTE: Final = Code("SLICE_VOTE", PRIVATE_SCHEME, "Vote of one slice")
 CLINICAL_VALUE_USED: Final = Code("CLINICAL_VALUE", PRIVATE_SCHEME, "Clinical value used")
 CLINICAL_VALUE_IMPUTED: Final = Code("CLINICAL_IMPUTED", PRIVATE_SCHEME, "Clinical value missing, imputed")
+REASON: Final = Code("REASON", PRIVATE_SCHEME, "Contribution to the result (Shapley value)")
+NOMOGRAM_ITEM: Final = Code("NOMOGRAM_ITEM", PRIVATE_SCHEME, "Nomogram item")
+NOMOGRAM_NOTE: Final = Code("NOMOGRAM_NOTE", PRIVATE_SCHEME, "Note on the nomogram")
+MAP_DICE: Final = Code("MAP_DICE", PRIVATE_SCHEME, "Dice of evidence map and region")
 NOTE: Final = Code("NOTE", PRIVATE_SCHEME, "Note on this result")
 NTR_CLASS: Final = Code("NTR_CLASS", PRIVATE_SCHEME, "Predicted NTR class")
 PREDICTED_CT: Final = Code("PREDICTED_CT", PRIVATE_SCHEME, "Predicted cT category")
@@ -60,6 +65,16 @@ QUANTITIES: Final[dict[Quantity, Code]] = {
     Quantity.T4: Code("P_T4", PRIVATE_SCHEME, "Probability of cT4"),
 }
 """The concept name of each probability."""
+
+NOMOGRAM_QUANTITIES: Final[dict[Quantity, tuple[Code, Code, Code]]] = {
+    quantity: (
+        Code(f"NOMOGRAM_P_{quantity.value}", PRIVATE_SCHEME, f"Nomogram probability of c{quantity.value}"),
+        Code(f"NOMOGRAM_P_{quantity.value}_MIN", PRIVATE_SCHEME, f"Nomogram probability of c{quantity.value}, least"),
+        Code(f"NOMOGRAM_P_{quantity.value}_MAX", PRIVATE_SCHEME, f"Nomogram probability of c{quantity.value}, most"),
+    )
+    for quantity in (Quantity.T1, Quantity.T2, Quantity.T3, Quantity.T4)
+}
+"""The concept names of a nomogram's probability: exact, and the ends of its range where an item is unknown."""
 
 CONCLUSIONS: Final[dict[Conclusion, tuple[Code, Code]]] = {
     Conclusion.NTR_HIGH: (NTR_CLASS, Code("NTR_HIGH", PRIVATE_SCHEME, Conclusion.NTR_HIGH.value)),

@@ -16,6 +16,7 @@ _CONTENTS: Final[dict[ObjectKind, str]] = {
     ObjectKind.KEY_IMAGES: "key images",
     ObjectKind.SEGMENTATION: "region",
     ObjectKind.STRUCTURED_REPORT: "report",
+    ObjectKind.PARAMETRIC_MAP: "map",
 }
 
 
@@ -33,9 +34,9 @@ def instance_uid(report: Report, kind: ObjectKind, index: int = 0) -> InstanceUI
     return InstanceUID.derived("instance", report.series.uid, *_parts(report, kind), str(index))
 
 
-def dimension_uid(report: Report) -> Uid:
-    """The Dimension Organization UID (0020,9164) of the segmentation."""
-    return Uid.derived("dimensions", instance_uid(report, ObjectKind.SEGMENTATION))
+def dimension_uid(report: Report, kind: ObjectKind) -> Uid:
+    """The Dimension Organization UID (0020,9164) of the report's object of ``kind``."""
+    return Uid.derived("dimensions", instance_uid(report, kind))
 
 
 def tracking_uid(report: Report) -> Uid:

@@ -11,6 +11,7 @@ WRITERS: Final[dict[str, str]] = {
     "key-images": "node.reports.sc:KeyImageWriter",
     "segmentation": "node.reports.seg:SegmentationWriter",
     "structured-report": "node.reports.sr:StructuredReportWriter",
+    "parametric-map": "node.reports.pm:ParametricMapWriter",
 }
 
 

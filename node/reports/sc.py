@@ -11,6 +11,7 @@ from node.reports.codes import concept
 from node.reports.drawing import RgbArray
 from node.reports.envelope import arguments, seal
 from node.reports.evidence import Evidence, gather, key_slices
+from node.reports.explanation_page import explanation_page, has_reasons
 from node.reports.key_image import key_image
 from node.reports.naming import warnings
 from node.reports.summary import summary
@@ -19,17 +20,25 @@ _DESCRIPTION_CHARACTERS: Final = 1024
 
 
 class SummaryWriter:
-    """Writes the one page that a reader sees first."""
+    """Writes the page that a reader sees first, and behind it the reasons where the model gives any."""
 
     kind = ObjectKind.SUMMARY
 
     def write(self, report: Report) -> tuple[ReportObject, ...]:
-        """One object with every number of the result."""
+        """One object with every number of the result, and one with the reasons."""
         index = key_slices(report)[0]
         evidence = gather(report, [index])
-        dataset = _capture(report, evidence, self.kind, 0, summary(report, evidence))
-        _derive(dataset, report, evidence, index, "Summary page of an AI result")
-        return (seal(dataset, report, evidence, self.kind, wording.numbers(report)),)
+        pages = [("Summary page of an AI result", summary(report, evidence))]
+        if has_reasons(report):
+            pages.append(("Reasons for an AI result", explanation_page(report, evidence)))
+        return tuple(self._one(report, evidence, number, index, *page) for number, page in enumerate(pages))
+
+    def _one(
+        self, report: Report, evidence: Evidence, number: int, index: int, how: str, pixels: RgbArray
+    ) -> ReportObject:
+        dataset = _capture(report, evidence, self.kind, number, pixels)
+        _derive(dataset, report, evidence, index, how)
+        return seal(dataset, report, evidence, self.kind, wording.numbers(report))
 
 
 class KeyImageWriter:

@@ -83,6 +83,6 @@ def _label(report: Report, evidence: Evidence) -> str:
 
 def _fix_dimensions(dataset: Dataset, report: Report) -> None:
     """Replace the random Dimension Organization UID (0020,9164) by one that the report determines."""
-    uid = dimension_uid(report)
+    uid = dimension_uid(report, ObjectKind.SEGMENTATION)
     for item in (*dataset.DimensionOrganizationSequence, *dataset.DimensionIndexSequence):
         item.DimensionOrganizationUID = uid

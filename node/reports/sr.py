@@ -26,6 +26,7 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
 from node.domain.coding import Code
+from node.domain.prediction import Nomogram
 from node.domain.reporting import ObjectKind, Report, ReportObject
 from node.errors import Fatal, Retryable
 from node.reports import codes, wording
@@ -100,12 +101,27 @@ def _measurements(report: Report) -> Iterator[Measurement]:
         yield _percentage(codes.QUANTITIES[score.quantity], score.probability)
     if report.prediction.threshold is not None:
         yield _percentage(codes.DECISION_THRESHOLD, report.prediction.threshold)
+    if report.prediction.nomogram:
+        yield from _nomogram(report.prediction.nomogram)
+    if report.prediction.explanation.roi_dice is not None:
+        yield _percentage(codes.MAP_DICE, report.prediction.explanation.roi_dice)
     yield Measurement(
         name=concept(codes.VOLUME),
         value=round(report.roi.volume_ml, _VOLUME_DECIMALS),
         unit=concept(codes.MILLILITRE),
         method=concept(codes.VOXEL_SUMMATION),
     )
+
+
+def _nomogram(nomogram: Nomogram) -> Iterator[Measurement]:
+    """One number a category where everything is known, else the two that it lies between."""
+    for quantity, interval in nomogram.probabilities:
+        exact, least, most = codes.NOMOGRAM_QUANTITIES[quantity]
+        if interval.is_exact:
+            yield _percentage(exact, interval.low)
+        else:
+            yield _percentage(least, interval.low)
+            yield _percentage(most, interval.high)
 
 
 def _percentage(name: Code, probability: float) -> Measurement:
@@ -126,6 +142,14 @@ def _words(report: Report) -> Iterator[tuple[Code, str]]:
         yield codes.CLINICAL_VALUE_USED, wording.value_line(value)
     for name in report.prediction.clinical_imputed:
         yield codes.CLINICAL_VALUE_IMPUTED, name
+    if report.prediction.attribution:
+        for reason in report.prediction.attribution.contributions:
+            yield codes.REASON, wording.reason_line(reason)
+    if report.prediction.nomogram:
+        for item in report.prediction.nomogram.items:
+            yield codes.NOMOGRAM_ITEM, wording.nomogram_item_line(item)
+        for note_text in report.prediction.nomogram.notes:
+            yield codes.NOMOGRAM_NOTE, note_text
     for note in report.prediction.notes:
         yield codes.NOTE, f"{note.code}: {note.text}"
     yield codes.COMMENT, wording.statement(report)

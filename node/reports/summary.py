@@ -5,7 +5,7 @@ from typing import Final
 
 from node.domain.prediction import Score
 from node.domain.reporting import Report
-from node.reports import codes, drawing, page, wording
+from node.reports import codes, drawing, page, why, wording
 from node.reports.drawing import FAINT, INK, OUTLINE, PANEL, RULE, Box, Canvas, RgbArray
 from node.reports.evidence import Evidence, key_slices
 from node.reports.page import BAND_BOTTOM, FOOTER_TOP, MARGIN, SIDE, Slice
@@ -26,7 +26,8 @@ def summary(report: Report, evidence: Evidence) -> RgbArray:
     canvas = page.frame(report, evidence)
     y = _answer(canvas, report)
     y = _bars(canvas, report, y)
-    _votes(canvas, report, y)
+    y = _votes(canvas, report, y)
+    _why(canvas, report, y)
     _picture(canvas, report)
     _notes(canvas, report)
     _inputs(canvas, report)
@@ -75,14 +76,26 @@ def _bar(canvas: Canvas, score: Score, top: int, *, solid: bool) -> None:
     canvas.text((_MIDDLE - MARGIN, middle), text, 22, INK if solid else FAINT, anchor="rm", bold=solid)
 
 
-def _votes(canvas: Canvas, report: Report, top: int) -> None:
+def _votes(canvas: Canvas, report: Report, top: int) -> int:
     box = (MARGIN, top + 4, _MIDDLE - MARGIN, _LOWER - 12)
     prediction = report.prediction
     if prediction.votes:
-        canvas.paragraph(box, wording.votes_line(prediction), 20)
-    elif prediction.threshold is not None:
+        return canvas.paragraph(box, wording.votes_line(prediction), 20)
+    if prediction.threshold is not None:
         side = "at or above" if prediction.scores[0].probability >= prediction.threshold else "below"
-        canvas.paragraph(box, f"{codes.QUANTITIES[prediction.scores[0].quantity].meaning} is {side} the threshold.", 20)
+        meaning = codes.QUANTITIES[prediction.scores[0].quantity].meaning
+        return canvas.paragraph(box, f"{meaning} is {side} the threshold.", 20)
+    return top
+
+
+def _why(canvas: Canvas, report: Report, top: int) -> None:
+    """The strongest reasons, or what the nomogram reads: the whole is on the explanation page."""
+    prediction = report.prediction
+    box = (MARGIN, top + 14, _MIDDLE - MARGIN, _LOWER - 8)
+    if prediction.attribution:
+        why.strongest(canvas, prediction.attribution, wording.short_name(prediction.scores[0]), box)
+    elif prediction.nomogram:
+        why.reading(canvas, prediction.nomogram, box)
 
 
 def _picture(canvas: Canvas, report: Report) -> None:
@@ -117,6 +130,6 @@ def _notes(canvas: Canvas, report: Report) -> None:
 def _inputs(canvas: Canvas, report: Report) -> None:
     rows = [wording.value_line(value) for value in wording.used_values(report)]
     if report.prediction.clinical_imputed:
-        rows.insert(0, f"MISSING, imputed: {', '.join(report.prediction.clinical_imputed)}")
+        rows.insert(0, f"MISSING, imputed: {wording.imputed_names(report.prediction)}")
     box = (_MIDDLE, _LOWER + 12, SIDE - MARGIN, FOOTER_TOP - 8)
     _list(canvas, "CLINICAL VALUES USED", rows, box)

@@ -3,14 +3,24 @@
 from typing import Final
 
 from node.domain.clinical import ClinicalRecord, ClinicalValue
-from node.domain.prediction import Prediction, Score
+from node.domain.prediction import Contribution, Interval, Nomogram, NomogramItem, Prediction, Score
 from node.domain.reporting import Report, ReportedNumber
-from node.reports.codes import QUANTITIES, subject
+from node.reports.codes import MAP_DICE, NOMOGRAM_QUANTITIES, QUANTITIES, subject
 from node.reports.identity import DIGEST_CHARACTERS
 from node.reports.naming import may_not_be_used, warnings
 
+STRONGEST: Final = 3
+"""How many reasons a reader is shown first."""
+
 _PERCENT: Final = 100.0
 _FOUR_DIGITS: Final = 1000
+_INPUT_WORDS: Final = {
+    "ca19_9": "CA 19-9",
+    "cea": "CEA",
+    "ca125": "CA 125",
+    "clinical_t": "clinical T",
+    "clinical_n": "clinical N",
+} | {name: name.upper() for name in ("bmi", "wbc", "alt", "ast", "alp", "ggt", "nlr", "plr", "lmr", "agr")}
 _UNIT_WORDS: Final = {"a": "years", "mo": "months"}  # UCUM codes that are not read as words
 
 
@@ -76,6 +86,50 @@ def votes_line(prediction: Prediction) -> str:
     return f"Slice votes: {votes} ({agreeing} of {len(prediction.votes)} agree)"
 
 
+def input_name(name: str) -> str:
+    """A model's input as a person reads it: ``CA 19-9`` for ``ca19_9``."""
+    return _INPUT_WORDS.get(name, name.replace("_", " "))
+
+
+def reason_line(reason: Contribution) -> str:
+    """One input's share of the output, with what was answered: ``ca19_9 (820 U/mL): +0.84``."""
+    answer = f" ({reason.answer}{', imputed' if reason.is_imputed else ''})" if reason.answer else ""
+    return f"{input_name(reason.name)}{answer}: {reason.logits:+.2f}"
+
+
+def interval_text(interval: Interval) -> str:
+    """A probability, or the two it lies between, as per cent."""
+    if interval.is_exact:
+        return percent_text(interval.low)
+    return f"{percent(interval.low):.1f} to {percent_text(interval.high)}"
+
+
+def points_text(points: Interval) -> str:
+    """Points of a nomogram, or the range they lie in."""
+    if points.is_exact:
+        return f"{points.low:.0f} points"
+    return f"{points.low:.0f} to {points.high:.0f} points"
+
+
+def nomogram_item_line(item: NomogramItem) -> str:
+    """One line of the nomogram: what was answered, and what it gives."""
+    return f"{item.name}: {item.answer or 'unknown'}, {points_text(item.points)}"
+
+
+def nomogram_line(nomogram: Nomogram) -> str:
+    """What the nomogram reads in one line."""
+    parts = [f"c{quantity.value} {interval_text(interval)}" for quantity, interval in nomogram.probabilities]
+    return f"Nomogram, {points_text(nomogram.total_points)}: {', '.join(parts)}"
+
+
+def dice_line(prediction: Prediction) -> str:
+    """How far the evidence map and the region agree; empty when that was not computed."""
+    dice = prediction.explanation.roi_dice
+    if dice is None or prediction.explanation.is_empty:
+        return ""
+    return f"Evidence map (half of its scale) and region overlap with a Dice coefficient of {dice:.2f}"
+
+
 def note_lines(report: Report) -> tuple[str, ...]:
     """What a reader must know: the notes of the predictor, then what the region and the map say."""
     roi = report.roi
@@ -84,6 +138,10 @@ def note_lines(report: Report) -> tuple[str, ...]:
         lines.append(f"The organ ({roi.anatomy.key}) was taken from the contour's label, not from a code.")
     if roi.others:
         lines.append(f"{len(roi.others)} further lesion(s) in this series were not analysed.")
+    if line := dice_line(report.prediction):
+        lines.append(f"{line}.")
+    if report.prediction.nomogram:
+        lines.extend(report.prediction.nomogram.notes)
     lines += clinical_lines(report.clinical)
     if report.prediction.explanation.is_empty:
         lines.append("The evidence map is empty: the model marks no place in the image.")
@@ -98,6 +156,11 @@ def clinical_lines(clinical: ClinicalRecord) -> tuple[str, ...]:
     lines += [f"Not used: {one.variable.value} ({one.source}): {one.reason.sentence}" for one in clinical.held]
     lines += [f"Not asked for clinical values: {told}." for told in clinical.silent]
     return tuple(lines)
+
+
+def imputed_names(prediction: Prediction) -> str:
+    """The clinical variables that were imputed, as a person reads them."""
+    return ", ".join(input_name(name) for name in prediction.clinical_imputed)
 
 
 def used_values(report: Report) -> tuple[ClinicalValue, ...]:
@@ -116,7 +179,7 @@ def value_line(value: ClinicalValue) -> str:
     number = _number(value.value) if isinstance(value.value, float) else str(value.value)
     seen = f", {value.observed_at:%Y-%m-%d}" if value.observed_at else ""
     unit = _UNIT_WORDS.get(value.unit, value.unit)
-    return f"{value.variable.value}: {number} {unit}".rstrip() + f" ({value.source}{seen})"
+    return f"{input_name(value.variable.value)}: {number} {unit}".rstrip() + f" ({value.source}{seen})"
 
 
 def statement(report: Report) -> str:
@@ -130,10 +193,15 @@ def statement(report: Report) -> str:
     ]
     if votes := votes_line(prediction):
         sentences.append(f"{votes}.")
+    if prediction.attribution:
+        strongest = "; ".join(reason_line(reason) for reason in prediction.attribution.contributions[:STRONGEST])
+        sentences.append(f"Strongest reasons, in logits: {strongest}.")
+    if prediction.nomogram:
+        sentences.append(f"{nomogram_line(prediction.nomogram)}.")
     if subject(prediction) == "cT":
         sentences.append("This is a predicted category, not a staging by a physician.")
     if prediction.clinical_imputed:
-        sentences.append(f"Missing and imputed: {', '.join(prediction.clinical_imputed)}.")
+        sentences.append(f"Missing and imputed: {imputed_names(prediction)}.")
     sentences.extend(note_lines(report))
     sentences.append(_limits(report))
     return " ".join(sentences)
@@ -160,5 +228,12 @@ def numbers(report: Report) -> tuple[ReportedNumber, ...]:
         rows.append(ReportedNumber("Decision threshold", percent(prediction.threshold), "%"))
     if prediction.votes:
         rows.append(ReportedNumber("Slice votes", ", ".join(vote.value for vote in prediction.votes)))
+    if prediction.nomogram:
+        rows += [
+            ReportedNumber(NOMOGRAM_QUANTITIES[quantity][0].meaning, interval_text(interval))
+            for quantity, interval in prediction.nomogram.probabilities
+        ]
+    if prediction.explanation.roi_dice is not None:
+        rows.append(ReportedNumber(MAP_DICE.meaning, round(prediction.explanation.roi_dice, 3)))
     rows.append(ReportedNumber("Region volume", round(report.roi.volume_ml, 2), "mL"))
     return tuple(rows)

@@ -7,16 +7,17 @@ from sqlalchemy import Connection, RowMapping, insert, select
 
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
 from node.domain.reasons import ReasonCode
+from node.store.prepared import Prepared
 from node.store.session import Database
 from node.store.tables import audit
 
-_INSERT: Final = insert(audit)
+_INSERT: Final = Prepared(insert(audit).inline(), [column.name for column in audit.c if column is not audit.c.id])
 
 
 def append(connection: Connection, *events: AuditEvent) -> None:
     """Add ``events`` in the transaction of ``connection``."""
     if events:
-        connection.execute(_INSERT, [_to_row(event) for event in events])
+        _INSERT.run_all(connection, [_to_row(event) for event in events])
 
 
 class AuditTrail:

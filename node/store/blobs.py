@@ -9,7 +9,6 @@ import fcntl
 import hashlib
 import os
 import re
-import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -69,7 +68,7 @@ class BlobStore:
         """``min_free_bytes``: below this free space nothing is taken any more."""
         self._root = root
         self._min_free_bytes = min_free_bytes
-        self._durable_directories: set[Path] = set()
+        self._has_directories = False
         root.mkdir(parents=True, exist_ok=True)
         _sync_directory(root.parent)
 
@@ -77,13 +76,15 @@ class BlobStore:
         """Where the blob with this digest lies, or would lie."""
         return self._root / sha256[:2] / sha256
 
-    def put(self, content: bytes) -> Blob:
+    def put(self, content: bytes, sha256: str | None = None) -> Blob:
         """Store ``content`` durably: part file, fsync, rename, fsync of the directory. The same content is kept once.
+
+        ``sha256``: its digest, when it is known already.
 
         Raises:
             RefusedAtDoor: DISK_FULL, with nothing half-written left behind.
         """
-        digest = hashlib.sha256(content).hexdigest()
+        digest = sha256 or hashlib.sha256(content).hexdigest()
         path = self.path_of(digest)
         try:
             if _touch(path):
@@ -91,7 +92,7 @@ class BlobStore:
                 _sync_directory(path.parent)
             else:
                 self._require_room(len(content))
-                self._make_directory(path.parent)
+                self._make_directories()
                 _write(path, content)
         except OSError as exc:
             if exc.errno in _NO_ROOM:
@@ -105,7 +106,8 @@ class BlobStore:
 
     def free_bytes(self) -> int:
         """Free space on the file system that holds the blobs."""
-        return shutil.disk_usage(self._root).free
+        status = os.statvfs(self._root)
+        return status.f_bavail * status.f_frsize
 
     def files(self) -> Iterator[FoundFile]:
         """Every file of the store, also those that are being written or removed."""
@@ -120,8 +122,6 @@ class BlobStore:
 
     def remove(self, found: FoundFile) -> bool:
         """Remove a file unless it was touched since it was found; whether it was removed."""
-        if found.is_part:
-            return _unlink(found.path)
         doomed = found.path.with_name(f"{found.sha256}.{uuid.uuid4().hex}.{_DOOMED}")
         try:
             found.path.rename(doomed)
@@ -148,34 +148,44 @@ class BlobStore:
         if self.free_bytes() - size < self._min_free_bytes:
             raise RefusedAtDoor(ReasonCode.DISK_FULL, "free space is below the watermark")
 
-    def _make_directory(self, directory: Path) -> None:
-        if directory not in self._durable_directories:
-            directory.mkdir(exist_ok=True)
+    def _make_directories(self) -> None:
+        """All of them with the first blob: one sync of their parent instead of one for each, and none later."""
+        if not self._has_directories:
+            for number in range(256):
+                (self._root / f"{number:02x}").mkdir(exist_ok=True)
             # A directory is only durable once its parent is, whoever made it.
             _sync_directory(self._root)
-            self._durable_directories.add(directory)
+            self._has_directories = True
 
 
 def _write(path: Path, content: bytes) -> None:
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    part = f"{path}.{uuid.uuid4().hex}.{_PART}"
     try:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
-        with os.fdopen(descriptor, "wb") as file:
+        try:
             # Says that somebody is at work on it, for as long as the process lives; see ``sweep``.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             hit(Failpoint.BLOB_OPENED)
-            file.write(content)
-            file.flush()
+            _write_all(descriptor, content)
             hit(Failpoint.BLOB_WRITTEN)
             os.fsync(descriptor)
             hit(Failpoint.BLOB_SYNCED)
-            part.rename(path)
+            os.rename(part, path)  # noqa: PTH104 — every image's: the path objects would cost more than the call
+        finally:
+            os.close(descriptor)
     except OSError:
-        part.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(part)  # noqa: PTH108 — the same
         raise
     hit(Failpoint.BLOB_RENAMED)
     _sync_directory(path.parent)
     hit(Failpoint.BLOB_DIRECTORY_SYNCED)
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    left = memoryview(content)
+    while left:
+        left = left[os.write(descriptor, left) :]
 
 
 def _remove_if_abandoned(part: Path) -> bool:

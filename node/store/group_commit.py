@@ -1,7 +1,7 @@
 """Group commit: transactions of threads that arrive together become one, since a commit costs the same for one or ten.
 
 Whoever comes first does the work of all who came while the transaction before was being committed. A thread that is
-alone waits for nobody.
+alone waits for nobody; one whose work was done by another is woken once, and keeps nobody from the next transaction.
 """
 
 import threading
@@ -21,9 +21,14 @@ class _Entry(Generic[T]):
     """One thread's part of a transaction, and what came of it."""
 
     work: Callable[[Connection], T]
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    """Held until its thread has something to do: to take the outcome, or to commit what waits."""
     is_done: bool = False
     results: list[T] = field(default_factory=list)
     error: Exception | None = None
+
+    def __post_init__(self) -> None:
+        self.turn.acquire()
 
     def outcome(self) -> T:
         """What the work returned, or raise what it raised."""
@@ -38,8 +43,9 @@ class GroupCommit:
     def __init__(self, database: Database) -> None:
         """Transactions in ``database``."""
         self._database = database
-        self._arrivals = threading.Lock()
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
+        self._is_busy = False
+        """Whether somebody commits."""
         self._waiting: list[_Entry[object]] = []
 
     def run(self, work: Callable[[Connection], T]) -> T:
@@ -49,20 +55,34 @@ class GroupCommit:
             Retryable: the database cannot be written now; nothing of this part was.
         """
         entry = _Entry(work)
-        with self._arrivals:
+        with self._lock:
             self._waiting.append(entry)  # type: ignore[arg-type]  # each entry is read by its own thread alone
-        with self._turn:
-            if not entry.is_done:
-                self._commit_all()
+            must_wait, self._is_busy = self._is_busy, True
+        if must_wait:
+            entry.turn.acquire()
+        if not entry.is_done:
+            self._commit_all()
         return entry.outcome()
 
     def _commit_all(self) -> None:
-        with self._arrivals:
+        """Commit everything that waits, wake its threads, and have the first of those that came meanwhile go on."""
+        with self._lock:
             entries, self._waiting = self._waiting, []
-        if not self._commit(entries):
-            # One part spoils the transaction of all: each is judged by itself.
-            for entry in entries:
-                self._commit([entry])
+        try:
+            if not self._commit(entries):
+                # One part spoils the transaction of all: each is judged by itself.
+                for entry in entries:
+                    self._commit([entry])
+        finally:
+            self._pass_on(entries)
+
+    def _pass_on(self, entries: list[_Entry[object]]) -> None:
+        with self._lock:
+            successor = self._waiting[0] if self._waiting else None
+            self._is_busy = successor is not None
+        for entry in (*entries, successor):
+            if entry is not None:
+                entry.turn.release()
 
     def _commit(self, entries: list[_Entry[object]]) -> bool:
         """Commit ``entries`` together; False when they failed together and must be tried one by one."""

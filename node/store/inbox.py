@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from node.failpoints import Failpoint, hit
 from node.store import audit
 from node.store.blobs import Blob, BlobStore
 from node.store.group_commit import GroupCommit
+from node.store.prepared import Prepared
 from node.store.session import Database
 from node.store.tables import annotation_references, instances, jobs, results, series, set_aside
 
@@ -30,20 +31,38 @@ SameContent = Callable[[Path, Path], bool]
 _ATTEMPTS: Final = 5
 """How often an insertion is tried that associations of the same series get into each other's way with."""
 _LONGEST_MODALITY: Final = 16
-# Built once: every image goes through these, and building a statement costs as much as running it.
 _KNOWN_SHA: Final = select(instances.c.sha256).where(instances.c.sop_instance_uid == bindparam("uid"))
 _IS_PRUNED: Final = exists().where(instances.c.sop_instance_uid == bindparam("uid"), instances.c.pruned_at.is_not(None))
-_KNOWN: Final = select(
-    _KNOWN_SHA.scalar_subquery(), _IS_PRUNED, exists().where(results.c.sop_instance_uid == bindparam("uid"))
+_KNOWN: Final = Prepared(
+    select(_KNOWN_SHA.scalar_subquery(), _IS_PRUNED, exists().where(results.c.sop_instance_uid == bindparam("uid")))
 )
-_SERIES: Final = select(series).where(series.c.series_uid == bindparam("uid"))
-_TOUCH: Final = update(series).where(series.c.series_uid == bindparam("uid")).values(last_received_at=bindparam("now"))
-_TOUCH_AND_MARK: Final = _TOUCH.values(in_conflict=True)
+# The mark is set and never taken back: two associations that write at once cannot lose it.
+_TOUCH: Final = Prepared(
+    update(series)
+    .where(series.c.series_uid == bindparam("uid"))
+    .values(
+        last_received_at=bindparam("now"),
+        in_conflict=or_(
+            series.c.in_conflict,
+            series.c.study_uid != bindparam("study"),
+            series.c.patient_id != bindparam("patient"),
+            series.c.issuer != bindparam("issuer"),
+        ),
+    )
+)
 _NEWEST_JOB: Final = (
     select(jobs).where(jobs.c.series_uid == bindparam("uid")).order_by(jobs.c.version.desc()).limit(1).with_for_update()
 )
-_INSERT_INSTANCE: Final = insert(instances)
-_COLUMNS_OF_THEIR_OWN = frozenset({"uid", "series_uid", "study_uid", "sop_class_uid", "transfer_syntax_uid", "path"})
+_NEWEST_STATE: Final = Prepared(_NEWEST_JOB.with_only_columns(jobs.c.id, jobs.c.version, jobs.c.token, jobs.c.state))
+_INSERT_INSTANCE: Final = Prepared(
+    insert(instances).inline(), [column.name for column in instances.c if column is not instances.c.pruned_at]
+)
+_COLUMNS_OF_THEIR_OWN: Final = frozenset(
+    {"uid", "series_uid", "study_uid", "sop_class_uid", "transfer_syntax_uid", "path"}
+)
+_HEADER_FIELDS: Final = tuple(one.name for one in fields(Instance) if one.name not in _COLUMNS_OF_THEIR_OWN)
+_PATIENT_FIELDS: Final = tuple(one.name for one in fields(PatientIdentity))
+_NOTHING: Final[tuple[object, ...]] = (None, "", (), {})
 
 
 class SqlInbox:
@@ -58,7 +77,7 @@ class SqlInbox:
 
     def accept(self, received: ReceivedInstance) -> IntakeVerdict:
         """Blob first, then one transaction: instance, series, job and audit; see ``Inbox``."""
-        blob = self._blobs.put(received.content)
+        blob = self._blobs.put(received.content, received.sha256)
         hit(Failpoint.INBOX_BEFORE_INSERT)
         for _ in range(_ATTEMPTS):
             # Refused when another process stored the same UID, or opened the same series or job, meanwhile.
@@ -167,14 +186,14 @@ def _insert(connection: Connection, *, received: ReceivedInstance, blob: Blob) -
     """
     now = datetime.now(UTC)
     uid = received.instance.uid
-    known, is_pruned, is_own = connection.execute(_KNOWN, {"uid": uid}).one()
+    known, is_pruned, is_own = _KNOWN.run(connection, {"uid": uid}).fetchone() or (None, False, False)
     if known is not None:
         return _take_back(connection, received, blob, now) if is_pruned else None
     if is_own:
         audit.append(connection, _event(received, now, AuditAction.INSTANCE_RECEIVED, ReasonCode.OWN_RESULT))
         return IntakeVerdict.OWN_RESULT
     _touch_series(connection, received, now)
-    connection.execute(_INSERT_INSTANCE, _to_row(received, blob, now))
+    _INSERT_INSTANCE.run(connection, _to_row(received, blob, now))
     _insert_references(connection, received.instance)
     audit.append(connection, _event(received, now, AuditAction.INSTANCE_RECEIVED))
     _open_job(connection, received.instance.series_uid, now)
@@ -235,26 +254,23 @@ def _wake_pruned(connection: Connection, series_uid: SeriesUID, now: datetime) -
 
 def _touch_series(connection: Connection, received: ReceivedInstance, now: datetime) -> None:
     instance = received.instance
-    row = connection.execute(_SERIES, {"uid": instance.series_uid}).mappings().first()
     patient_id, issuer = instance.patient.key()
-    if row is None:
-        values = {
-            "series_uid": instance.series_uid,
-            "study_uid": instance.study_uid,
-            "patient_id": patient_id,
-            "issuer": issuer,
-            "modality": instance.modality[:_LONGEST_MODALITY],
-            "calling_ae": received.calling_ae,
-            "first_received_at": now,
-            "last_received_at": now,
-            "in_conflict": False,
-        }
-        connection.execute(insert(series).values(values))
-        _wake_orphans(connection, instance.series_uid, now)
+    whose = {"study": instance.study_uid, "patient": patient_id, "issuer": issuer}
+    if _TOUCH.run(connection, {"uid": instance.series_uid, "now": now, **whose}).rowcount:
         return
-    same = (row["study_uid"], row["patient_id"], row["issuer"]) == (instance.study_uid, patient_id, issuer)
-    # The mark is set and never taken back: two associations that write at once cannot lose it.
-    connection.execute(_TOUCH if same else _TOUCH_AND_MARK, {"uid": instance.series_uid, "now": now})
+    values = {
+        "series_uid": instance.series_uid,
+        "study_uid": instance.study_uid,
+        "patient_id": patient_id,
+        "issuer": issuer,
+        "modality": instance.modality[:_LONGEST_MODALITY],
+        "calling_ae": received.calling_ae,
+        "first_received_at": now,
+        "last_received_at": now,
+        "in_conflict": False,
+    }
+    connection.execute(insert(series).values(values))
+    _wake_orphans(connection, instance.series_uid, now)
 
 
 def _wake_orphans(connection: Connection, series_uid: SeriesUID, now: datetime) -> None:
@@ -288,18 +304,17 @@ def _wake_orphans(connection: Connection, series_uid: SeriesUID, now: datetime) 
 
 def _open_job(connection: Connection, series_uid: SeriesUID, now: datetime) -> None:
     """Open the job of a series, take it back while nothing has been committed, or open the next version."""
-    latest = latest_job(connection, series_uid)
+    latest = _NEWEST_STATE.run(connection, {"uid": series_uid}).fetchone()
     if latest is None:
         insert_job(connection, series_uid, 1, JobState.COLLECTING, now)
         return
-    state = JobState(latest["state"])
+    job_id, version, token, state = latest
     if state in (JobState.WAITING, JobState.RUNNING):
-        values = {"state": JobState.COLLECTING.value, "token": latest["token"] + 1, "lease_owner": "", "step": ""}
-        connection.execute(update(jobs).where(jobs.c.id == latest["id"]).values(values))
-        audit.append(connection, reopened(series_uid, latest["id"], now, "a late instance"))
-    elif state is not JobState.COLLECTING:
-        version = latest["version"] + 1
-        opened = insert_job(connection, series_uid, version, JobState.COLLECTING, now, supersedes=latest["id"])
+        values = {"state": JobState.COLLECTING.value, "token": token + 1, "lease_owner": "", "step": ""}
+        connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
+        audit.append(connection, reopened(series_uid, job_id, now, "a late instance"))
+    elif state != JobState.COLLECTING:
+        opened = insert_job(connection, series_uid, version + 1, JobState.COLLECTING, now, supersedes=job_id)
         audit.append(connection, reopened(series_uid, opened, now, "a late instance"))
 
 
@@ -353,12 +368,8 @@ def count_instances(connection: Connection, series_uid: SeriesUID) -> int:
 
 def _to_row(received: ReceivedInstance, blob: Blob, now: datetime) -> dict[str, Any]:
     instance = received.instance
-    header = {
-        field.name: getattr(instance, field.name)
-        for field in fields(instance)
-        if field.name not in _COLUMNS_OF_THEIR_OWN and getattr(instance, field.name) not in (None, "", (), {})
-    }
-    header["patient"] = asdict(instance.patient)
+    header = {name: value for name in _HEADER_FIELDS if (value := getattr(instance, name)) not in _NOTHING}
+    header["patient"] = {name: getattr(instance.patient, name) for name in _PATIENT_FIELDS}
     return {
         "sop_instance_uid": instance.uid,
         "series_uid": instance.series_uid,

@@ -1,6 +1,8 @@
 """Jobs: the queue that workers claim from, fenced by tokens, and what people are shown of it."""
 
 import hashlib
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -15,6 +17,7 @@ from node.errors import UsageError
 from node.failpoints import Failpoint, hit
 from node.store import audit
 from node.store.inbox import count_instances, insert_job, latest_job, reopened
+from node.store.leases import Lease, LeaseWatch, any_of
 from node.store.session import Database, pairs
 from node.store.tables import annotation_references, instances, job_steps, jobs, outbox, results, series
 
@@ -41,6 +44,8 @@ class Claim:
     fixed_at: datetime
     supersedes: JobId | None
     """The version whose results this one replaces: the newest one before it that has any, or else just the last."""
+    strikes: int = 0
+    """Claims before this one that ended in a dead worker or a failing disk."""
     completed_at: datetime | None = None
     """Since when the series is complete."""
 
@@ -88,9 +93,10 @@ class JobRecord:
 class JobStore:
     """The jobs of a database."""
 
-    def __init__(self, database: Database) -> None:
-        """The jobs in ``database``."""
+    def __init__(self, database: Database, now: Callable[[], float] = time.monotonic) -> None:
+        """The jobs in ``database``; ``now``: seconds on a clock that nobody can set, for leases."""
         self._database = database
+        self._leases = LeaseWatch(now)
 
     def complete(self, series_uid: SeriesUID, evidence: str, count: int) -> bool:
         """Take a collecting series as complete.
@@ -123,7 +129,7 @@ class JobStore:
         """The oldest job that nobody works on, or None. Takes over from dead workers; three strikes quarantine."""
         with self._database.read() as connection:
             # Looking first leaves the write lock alone while there is nothing to do.
-            if connection.execute(_claimable(datetime.now(UTC))).first() is None:
+            if connection.execute(_claimable(datetime.now(UTC), self._abandoned(connection))).first() is None:
                 return None
         claim = self._claim(worker)
         if claim is not None:
@@ -134,13 +140,20 @@ class JobStore:
         with self._database.write() as connection:
             # Only now: getting the write lock may have taken as long as a lease.
             now = datetime.now(UTC)
-            free = _claimable(now).with_for_update(skip_locked=True, of=jobs)
+            free = _claimable(now, self._abandoned(connection)).with_for_update(skip_locked=True, of=jobs)
             while (row := connection.execute(free).mappings().first()) is not None:
                 strikes = row["strikes"] + (JobState(row["state"]) is JobState.RUNNING)
                 if strikes < STRIKES:
-                    return _take(connection, row, worker, strikes, now)
+                    claim = _take(connection, row, worker, strikes, now)
+                    self._leases.begin([(claim.job_id, claim.token, now + LEASE)])
+                    return claim
                 _strike_out(connection, row, now)
         return None
+
+    def _abandoned(self, connection: Connection) -> tuple[Lease, ...]:
+        """The leases of dead workers."""
+        held = select(jobs.c.id, jobs.c.token, jobs.c.lease_expires_at).where(jobs.c.state == JobState.RUNNING.value)
+        return self._leases.abandoned(((row[0], row[1], row[2]) for row in connection.execute(held)), LEASE)
 
     def heartbeat(self, claim: Claim) -> bool:
         """Hold the claim for another lease; False when it has been lost."""
@@ -174,10 +187,12 @@ class JobStore:
                 supersede(connection, claim, now)
         return True
 
-    def release(self, claim: Claim, delay: timedelta, event: AuditEvent, reason: Reason | None = None) -> bool:
+    def release(
+        self, claim: Claim, delay: timedelta, event: AuditEvent, reason: Reason | None = None, *, strikes: int = 0
+    ) -> bool:
         """Give a job back to be tried again after ``delay``; False when the claim has been lost.
 
-        ``reason``: what it waits for, for people to see.
+        ``reason``: what people see while it waits; ``strikes``: how many more the job has.
         """
         with self._database.write() as connection:
             values = {
@@ -185,6 +200,7 @@ class JobStore:
                 "not_before": datetime.now(UTC) + delay,
                 "lease_owner": "",
                 "step": "",
+                "strikes": claim.strikes + strikes,
             }
             values |= {"reason": reason.code.name, "detail": reason.detail} if reason else {}
             if connection.execute(update(jobs).where(_is_ours(claim)).values(values)).rowcount != 1:
@@ -364,9 +380,12 @@ def _is_ours(claim: Claim) -> Any:
     return and_(jobs.c.id == claim.job_id, jobs.c.token == claim.token, jobs.c.state == JobState.RUNNING.value)
 
 
-def _claimable(now: datetime) -> Select[Any]:
-    waiting = and_(jobs.c.state == JobState.WAITING.value, or_(jobs.c.not_before.is_(None), jobs.c.not_before <= now))
-    abandoned = and_(jobs.c.state == JobState.RUNNING.value, jobs.c.lease_expires_at < now)
+def _claimable(now: datetime, leases: Sequence[Lease]) -> Select[Any]:
+    # What was claimed later than now was claimed before the clock was set back: its waiting time says nothing.
+    is_due = or_(jobs.c.not_before.is_(None), jobs.c.not_before <= now, jobs.c.claimed_at > now)
+    waiting = and_(jobs.c.state == JobState.WAITING.value, is_due)
+    of_the_dead = any_of(leases, jobs.c.id, jobs.c.token, jobs.c.lease_expires_at)
+    abandoned = and_(jobs.c.state == JobState.RUNNING.value, of_the_dead)
     return (
         select(jobs, series.c.study_uid)
         .join(series, series.c.series_uid == jobs.c.series_uid)
@@ -391,7 +410,7 @@ def _take(connection: Connection, row: RowMapping, worker: str, strikes: int, no
         "lease_owner": worker,
         "lease_expires_at": now + LEASE,
         "claimed_at": now,
-        # What it waited for, if anything, is over.
+        # Why it waited says nothing any more.
         "reason": "",
         "detail": "",
     }
@@ -417,6 +436,7 @@ def _take(connection: Connection, row: RowMapping, worker: str, strikes: int, no
         fixed_at=fixed_at,
         completed_at=row["completed_at"],
         supersedes=_replaced(connection, row),
+        strikes=strikes,
     )
 
 
@@ -476,7 +496,7 @@ def _retry_deliveries(connection: Connection, job_id: JobId, now: datetime) -> N
     connection.execute(
         update(outbox)
         .where(outbox.c.job_id == job_id, outbox.c.state == DeliveryState.FAILED.value)
-        .values(state=DeliveryState.PENDING.value, next_attempt_at=now)
+        .values(state=DeliveryState.PENDING.value, next_attempt_at=now, attempts=0)
     )
 
 

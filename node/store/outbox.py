@@ -1,11 +1,12 @@
 """The outbox: what is still to be delivered, leased to one deliverer at a time, tried again for as long as it takes."""
 
 import random
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, Select, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, or_, select, update
 
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
 from node.domain.identifiers import InstanceUID, JobId
@@ -14,6 +15,7 @@ from node.domain.reporting import Delivery, DeliveryOutcome
 from node.failpoints import Failpoint, hit
 from node.store import audit
 from node.store.blobs import BlobStore
+from node.store.leases import Lease, LeaseWatch, any_of
 from node.store.session import Database, pairs
 from node.store.tables import jobs, outbox, results
 
@@ -26,21 +28,23 @@ _FIRST_WAIT: Final = timedelta(seconds=1)
 class Outbox:
     """The outbox of a database and a blob store."""
 
-    def __init__(self, database: Database, blobs: BlobStore) -> None:
-        """The deliveries in ``database``, the bytes in ``blobs``."""
+    def __init__(self, database: Database, blobs: BlobStore, now: Callable[[], float] = time.monotonic) -> None:
+        """The deliveries in ``database``, the bytes in ``blobs``; ``now``: seconds on a clock that nobody can set."""
         self._database = database
         self._blobs = blobs
+        self._leases = LeaseWatch(now)
 
     def lease(self, deliverer: str) -> tuple[Delivery, ...]:
         """All objects of one job that are due at one destination, leased; empty when nothing is due."""
         with self._database.read() as connection:
             # Looking first leaves the write lock alone while there is nothing to do.
-            if connection.execute(_due(datetime.now(UTC)).limit(1)).first() is None:
+            if connection.execute(_due(datetime.now(UTC), self._abandoned(connection)).limit(1)).first() is None:
                 return ()
         with self._database.write() as connection:
-            now = datetime.now(UTC)
-            _withdraw_abandoned(connection, now)
-            rows = _lock_group(connection, now)
+            now, abandoned = datetime.now(UTC), self._abandoned(connection)
+            _withdraw_abandoned(connection, abandoned)
+            rows = _lock_group(connection, now, abandoned)
+            expires = now + LEASE
             connection.execute(
                 update(outbox)
                 .where(outbox.c.id.in_([row["id"] for row in rows]))
@@ -48,9 +52,10 @@ class Outbox:
                     state=DeliveryState.SENDING.value,
                     attempts=outbox.c.attempts + 1,
                     lease_owner=deliverer,
-                    lease_expires_at=now + LEASE,
+                    lease_expires_at=expires,
                 )
             )
+        self._leases.begin((row["id"], row["attempts"] + 1, expires) for row in rows)
         hit(Failpoint.OUTBOX_LEASED)
         return tuple(self._delivery(row) for row in rows)
 
@@ -95,6 +100,13 @@ class Outbox:
                 for row in connection.execute(query)
             )
 
+    def _abandoned(self, connection: Connection) -> tuple[Lease, ...]:
+        """The leases of dead deliverers."""
+        held = select(outbox.c.id, outbox.c.attempts, outbox.c.lease_expires_at).where(
+            outbox.c.state == DeliveryState.SENDING.value
+        )
+        return self._leases.abandoned(((row[0], row[1], row[2]) for row in connection.execute(held)), LEASE)
+
     def _delivery(self, row: RowMapping) -> Delivery:
         return Delivery(
             id=row["id"],
@@ -114,9 +126,11 @@ def wait_after(attempts: int) -> timedelta:
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 — jitter, not a secret
 
 
-def _due(now: datetime) -> Select[Any]:
-    pending = and_(outbox.c.state == DeliveryState.PENDING.value, outbox.c.next_attempt_at <= now)
-    abandoned = and_(outbox.c.state == DeliveryState.SENDING.value, outbox.c.lease_expires_at < now)
+def _due(now: datetime, leases: Sequence[Lease]) -> Select[Any]:
+    # What was never tried is due. What was leased later than now was leased before the clock was set back.
+    is_due = or_(outbox.c.next_attempt_at <= now, outbox.c.attempts == 0, outbox.c.lease_expires_at > now + LEASE)
+    pending = and_(outbox.c.state == DeliveryState.PENDING.value, is_due)
+    abandoned = _is_abandoned(leases)
     return (
         select(outbox, results.c.sha256, results.c.sop_class_uid)
         .join(results, results.c.sop_instance_uid == outbox.c.sop_instance_uid)
@@ -126,23 +140,29 @@ def _due(now: datetime) -> Select[Any]:
     )
 
 
-def _withdraw_abandoned(connection: Connection, now: datetime) -> None:
+def _is_abandoned(leases: Sequence[Lease]) -> ColumnElement[bool]:
+    """The condition that a dead deliverer holds a delivery."""
+    of_the_dead = any_of(leases, outbox.c.id, outbox.c.attempts, outbox.c.lease_expires_at)
+    return and_(outbox.c.state == DeliveryState.SENDING.value, of_the_dead)
+
+
+def _withdraw_abandoned(connection: Connection, leases: Sequence[Lease]) -> None:
     """Let go of what a dead deliverer left half-way of a job that a newer version has replaced since."""
     unwanted = select(jobs.c.id).where(jobs.c.id == outbox.c.job_id, jobs.c.state != JobState.DELIVERING.value)
     connection.execute(
         update(outbox)
-        .where(outbox.c.state == DeliveryState.SENDING.value, outbox.c.lease_expires_at < now)
+        .where(_is_abandoned(leases))
         .where(unwanted.exists())
         .values(state=DeliveryState.WITHDRAWN.value, lease_owner="")
     )
 
 
-def _lock_group(connection: Connection, now: datetime) -> Sequence[RowMapping]:
+def _lock_group(connection: Connection, now: datetime, leases: Sequence[Lease]) -> Sequence[RowMapping]:
     """Everything that is due of the job and destination that have waited longest; empty when nothing is due."""
-    while (first := connection.execute(_due(now).limit(1)).mappings().first()) is not None:
+    while (first := connection.execute(_due(now, leases).limit(1)).mappings().first()) is not None:
         same = and_(outbox.c.job_id == first["job_id"], outbox.c.destination == first["destination"])
         # Waits for another deliverer that leases the same objects, and then finds them taken: never half a job each.
-        rows = connection.execute(_due(now).where(same).with_for_update(of=outbox)).mappings().all()
+        rows = connection.execute(_due(now, leases).where(same).with_for_update(of=outbox)).mappings().all()
         if rows:
             return rows
     return ()

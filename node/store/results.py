@@ -1,9 +1,12 @@
 """Results: objects, outbox and audit become true together, once, and only for the claim that still holds."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 from sqlalchemy import insert, select, update
 
@@ -11,10 +14,10 @@ from node.domain.audit import AuditEvent
 from node.domain.identifiers import InstanceUID, JobId, SeriesUID
 from node.domain.lifecycle import DeliveryState, JobState
 from node.domain.reporting import ObjectKind, ReportedNumber, ReportObject
-from node.errors import RefusedAtDoor, Retryable
+from node.errors import NoRoom, RefusedAtDoor, of_disk
 from node.failpoints import Failpoint, hit
 from node.store import audit
-from node.store.blobs import BlobStore
+from node.store.blobs import Blob, BlobStore
 from node.store.jobs import Claim, StepRecord, give_back_if_changed, insert_step, is_ours, supersede
 from node.store.session import Database
 from node.store.tables import jobs, outbox, results
@@ -35,6 +38,9 @@ class ResultRecord:
     """When its bytes were removed because they were old; None while they are there."""
 
 
+_EVERYTHING: Final[Mapping[str, Collection[ObjectKind]]] = MappingProxyType({})
+
+
 class ResultStore:
     """The result objects of a database and a blob store."""
 
@@ -52,21 +58,39 @@ class ResultStore:
         destinations: Sequence[str],
         step: StepRecord,
         event: AuditEvent,
+        without: Mapping[str, Collection[ObjectKind]] = _EVERYTHING,
     ) -> bool:
         """Commit the results of a claim: bytes first, then objects, outbox, state and audit in one transaction.
+
+        ``without`` names for a destination the kinds of object that it is not sent.
 
         False, and nothing written, when the claim has been lost or its input has changed.
 
         Raises:
-            Retryable: the disk or the database cannot take them now.
+            NoRoom, StorageFailed, Retryable: the disk or the database cannot take them now.
         """
-        try:
+        with _errors_of_the_disk():
             blobs = [self._blobs.put(made.content) for made in objects]
             hit(Failpoint.RESULTS_BLOBS_WRITTEN)
-        except (RefusedAtDoor, OSError) as exc:
-            cause = exc.reason if isinstance(exc, RefusedAtDoor) else exc.strerror
-            raise Retryable(f"the results cannot be written now: {cause}") from exc
-        state = JobState.DELIVERING if destinations and objects else JobState.DONE
+            made = tuple(zip(objects, blobs, strict=True))
+            wanted = [
+                (destination, one)
+                for destination in destinations
+                for one in objects
+                if one.kind not in without.get(destination, ())
+            ]
+            return self._commit(claim, made, predictor, wanted, step, event)
+
+    def _commit(
+        self,
+        claim: Claim,
+        made: Sequence[tuple[ReportObject, Blob]],
+        predictor: str,
+        deliveries: Sequence[tuple[str, ReportObject]],
+        step: StepRecord,
+        event: AuditEvent,
+    ) -> bool:
+        state = JobState.DELIVERING if deliveries else JobState.DONE
         with self._database.write() as connection:
             now = datetime.now(UTC)
             if give_back_if_changed(connection, claim, now):
@@ -77,11 +101,10 @@ class ResultStore:
             }  # fmt: skip
             if connection.execute(update(jobs).where(is_ours(claim)).values(values)).rowcount != 1:
                 return False
-            for made, blob in zip(objects, blobs, strict=True):
-                connection.execute(insert(results).values(_to_row(claim, made, blob.sha256)))
-            for destination in destinations:
-                for made in objects:
-                    connection.execute(insert(outbox).values(_delivery_row(claim, made, destination, now)))
+            for one, blob in made:
+                connection.execute(insert(results).values(_to_row(claim, one, blob.sha256)))
+            for destination, one in deliveries:
+                connection.execute(insert(outbox).values(_delivery_row(claim, one, destination, now)))
             insert_step(connection, claim, step)
             audit.append(connection, event)
             supersede(connection, claim, now)
@@ -108,6 +131,17 @@ class ResultStore:
             for row in rows
         ]
         return tuple(sorted(found, key=lambda record: (record.kind.value, record.uid)))
+
+
+@contextmanager
+def _errors_of_the_disk() -> Iterator[None]:
+    """What the blob store and the system say of a disk, in words that a worker acts on."""
+    try:
+        yield
+    except RefusedAtDoor as exc:
+        raise NoRoom(f"the results cannot be written now: {exc.reason}") from exc
+    except OSError as exc:
+        raise of_disk(exc, "the results cannot be written now") or exc from exc
 
 
 def _to_row(claim: Claim, made: ReportObject, sha256: str) -> dict[str, object]:

@@ -60,6 +60,7 @@ class Swept:
     orphans: int = 0
     """Blobs that nothing refers to."""
     size_bytes: int = 0
+    """What those took on the disk."""
     is_ours: bool = True
     """Whether the blobs belong to this database; if not, nothing was touched."""
 
@@ -104,15 +105,14 @@ class Retention:
         """
         if not self._blobs.belongs_to(self._identity()):
             return Swept(is_ours=False)
-        parts = orphans = size = 0
+        parts, orphans, size = self._blobs.sweep(), 0, 0
         for batch in _batches(self._blobs.files()):
             wanted = self._wanted({found.sha256 for found in batch})
             for found in batch:
                 if found.is_doomed and found.sha256 in wanted:
                     self._blobs.restore(found)
-                elif _is_idle(found) and (found.is_part or found.sha256 not in wanted) and self._blobs.remove(found):
-                    parts, orphans = parts + found.is_part, orphans + (not found.is_part)
-                    size += found.size_bytes
+                elif _is_unwanted(found, wanted) and self._blobs.remove(found):
+                    orphans, size = orphans + 1, size + found.size_bytes
         return Swept(parts, orphans, size)
 
     def totals(self) -> tuple[int, int]:
@@ -231,6 +231,11 @@ def _batches(items: Iterable[T]) -> Iterator[list[T]]:
     ahead = iter(items)
     while batch := list(islice(ahead, _BATCH)):
         yield batch
+
+
+def _is_unwanted(found: FoundFile, wanted: Collection[str]) -> bool:
+    """Whether nothing refers to a file that nobody has touched lately. Part files are the blob store's own business."""
+    return not found.is_part and found.sha256 not in wanted and _is_idle(found)
 
 
 def _is_idle(found: FoundFile) -> bool:

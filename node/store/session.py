@@ -14,9 +14,13 @@ from sqlalchemy import Connection, Engine, Row, create_engine, event, inspect, m
 from sqlalchemy.exc import OperationalError, TimeoutError  # noqa: A004 — SQLAlchemy's, of the connection pool
 
 import migrations
-from node.errors import Fatal, Retryable
+from node.errors import Fatal, NoRoom, Retryable
 
 _BUSY_TIMEOUT_S: Final = 30
+# A disk that is full also shows when SQLite's index of its log cannot grow.
+_SQLITE_IS_FULL: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
+_POSTGRESQL_IS_FULL: Final = "53100"
+"""SQLSTATE disk_full (PostgreSQL, appendix A)."""
 
 
 class Database:
@@ -25,6 +29,8 @@ class Database:
     def __init__(self, url: str) -> None:
         """Open ``url`` (any SQLAlchemy URL); nothing connects until the first transaction."""
         self._engine = _engine(url)
+        # Deferred transactions of SQLite that write later fail at once with SQLITE_BUSY; immediate ones wait.
+        self._writer = self._engine.execution_options(celadon_begin="BEGIN IMMEDIATE")
         self.url = url
 
     @contextmanager
@@ -32,14 +38,11 @@ class Database:
         """A transaction that takes the write lock at once and commits durably at the end.
 
         Raises:
-            Retryable: the database is locked, gone or out of room; nothing was written.
+            NoRoom: the disk of the database is full; nothing was written.
+            Retryable: the database is locked or gone; nothing was written.
         """
-        with _foreign_errors(), self._engine.connect() as connection:
-            if connection.dialect.name == "sqlite":
-                # Deferred transactions that write later fail at once with SQLITE_BUSY; immediate ones wait.
-                connection = connection.execution_options(celadon_begin="BEGIN IMMEDIATE")  # noqa: PLW2901
-            with connection.begin():
-                yield connection
+        with _foreign_errors(), self._writer.begin() as connection:
+            yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -101,7 +104,8 @@ def _engine(url: str) -> Engine:
         return create_engine(url, pool_pre_ping=True, hide_parameters=True)
     if (file := make_url(url).database) and file != ":memory:":
         Path(file).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S}, hide_parameters=True)
+    # The connection that was used last is used next: the others' pages in memory are of an older database.
+    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S}, hide_parameters=True, pool_use_lifo=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -115,7 +119,8 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("celadon_begin", "BEGIN"))
+    driver: Any = connection.connection.driver_connection
+    driver.execute(connection.get_execution_options().get("celadon_begin", "BEGIN"))
 
 
 @contextmanager
@@ -127,7 +132,15 @@ def _foreign_errors() -> Iterator[None]:
     try:
         yield
     except OperationalError as exc:
-        raise Retryable(f"database: {exc.orig}") from exc
+        raise _translated(exc.orig) from exc
     except (sqlite3.OperationalError, TimeoutError) as exc:
         # From the preparation of a new connection, and from the wait for a free one.
-        raise Retryable(f"database: {exc}") from exc
+        raise _translated(exc) from exc
+
+
+def _translated(error: BaseException | None) -> Retryable:
+    is_full = (
+        getattr(error, "sqlite_errorcode", None) in _SQLITE_IS_FULL
+        or getattr(error, "sqlstate", None) == _POSTGRESQL_IS_FULL
+    )
+    return (NoRoom if is_full else Retryable)(f"database: {error}")

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Final
 
-from node.domain.imaging import Series
+from node.domain.imaging import Instance, Series
 from node.domain.reasons import Reason, ReasonCode
 from node.domain.stacking import Stack, stack
 from node.errors import Refused
+from node.triage.kernel import Sharpness, sharpness_of
+from node.triage.phase import Phase, from_timing
 
 ANNOTATION_MODALITIES: Final = frozenset({"SEG", "RTSTRUCT"})
 SECONDARY_CAPTURE_CLASSES: Final = frozenset(
@@ -24,8 +26,14 @@ _DERIVED_WORDS: Final = frozenset({"MPR", "MIP", "MINIP", "PROJECTION IMAGE", "R
 SMALLEST_AXIAL_COSINE: Final = 0.98
 """The slices' normal may lean at most 11 degrees away from the body's long axis."""
 THINNEST_MM: Final = 0.5
+"""The least distance between slices, which may overlap."""
+THINNEST_SLICE_MM: Final = 0.75
 THICKEST_MM: Final = 5.0
-"""PORCELAIN's cohort had 0.75 to 5 mm slices (Methods, CECT images acquisition); distances may overlap."""
+"""PORCELAIN's cohort had 0.75 to 5 mm slices (Methods, CECT images acquisition)."""
+WIDEST_PIXEL_MM: Final = 1.5
+"""500 mm over 512 pixels are 0.98 mm; a matrix of 256 over 380 mm is the coarsest that still shows a gastric wall."""
+NARROWEST_FIELD_MM: Final = 250.0
+"""A field of view that holds no adult abdomen: a targeted reconstruction."""
 _ROUNDING_MM: Final = 0.01
 """Positions are decimal text: slices of exactly 5 mm can come out a hair above."""
 
@@ -49,7 +57,34 @@ def check(series: Series) -> Stack:
         raise Refused(made.code, made.detail)
     _require_axial(made)
     _require_spacing(made)
+    _require_thickness(series)
+    _require_pixels(made)
+    _require_phase(series)
     return made
+
+
+def notes(series: Series, made: Stack) -> tuple[Reason, ...]:
+    """What a reader of the result should know about a series that meets the contract; none of it refuses."""
+    found = (_narrow_field(made), _sharp_kernel(series), _no_contrast_named(series))
+    return tuple(reason for reason in found if reason)
+
+
+def _narrow_field(made: Stack) -> Reason | None:
+    _, rows, columns = made.geometry.shape_zyx
+    between_columns, between_rows, _ = made.geometry.spacing_xyz_mm
+    field = min(rows * between_rows, columns * between_columns)
+    return Reason(ReasonCode.FIELD_OF_VIEW, f"{field:.0f} mm") if field < NARROWEST_FIELD_MM else None
+
+
+def _sharp_kernel(series: Series) -> Reason | None:
+    kernel = series.attribute("ConvolutionKernel")
+    sharp = sharpness_of(kernel, series.attribute("Manufacturer")) is Sharpness.SHARP
+    return Reason(ReasonCode.SHARP_KERNEL, f"kernel {kernel}") if sharp else None
+
+
+def _no_contrast_named(series: Series) -> Reason | None:
+    """Many scanners are not told: an absent agent is no proof of an absent injection."""
+    return None if series.attribute("ContrastBolusAgent") else Reason(ReasonCode.NO_CONTRAST_NAMED)
 
 
 def _not_an_image(series: Series) -> Reason | None:
@@ -108,6 +143,37 @@ def _require_spacing(made: Stack) -> None:
     spacing = made.geometry.spacing_xyz_mm[2]
     if not THINNEST_MM - _ROUNDING_MM <= spacing <= THICKEST_MM + _ROUNDING_MM:
         raise Refused(ReasonCode.SLICE_THICKNESS, f"{spacing:.2f} mm, allowed {THINNEST_MM} to {THICKEST_MM} mm")
+
+
+def _require_thickness(series: Series) -> None:
+    """Slice Thickness (0018,0050) where the header has it; slices may overlap, so that the distance says less."""
+    for one in series.instances:
+        thickness = _thickness_mm(one)
+        if thickness and not THINNEST_SLICE_MM - _ROUNDING_MM <= thickness <= THICKEST_MM + _ROUNDING_MM:
+            allowed = f"{THINNEST_SLICE_MM} to {THICKEST_MM} mm"
+            raise Refused(ReasonCode.SLICE_THICKNESS, f"slices {thickness:.2f} mm thick, allowed {allowed}")
+
+
+def _thickness_mm(instance: Instance) -> float:
+    try:
+        return float(instance.attributes.get("SliceThickness", "0"))
+    except ValueError:
+        return 0.0
+
+
+def _require_pixels(made: Stack) -> None:
+    widest = max(made.geometry.spacing_xyz_mm[:2])
+    if widest > WIDEST_PIXEL_MM + _ROUNDING_MM:
+        raise Refused(ReasonCode.PIXEL_SPACING, f"{widest:.2f} mm, allowed up to {WIDEST_PIXEL_MM} mm")
+
+
+def _require_phase(series: Series) -> None:
+    """A bolus time that puts the scan into another phase ends here: with any attenuation it would end as refused or as
+    a conflict. Where the header does not say, attenuation is asked once organs are known.
+    """  # noqa: D205 — one sentence of reason
+    found = from_timing(series)
+    if found.phase not in (Phase.PORTAL_VENOUS, Phase.UNKNOWN):
+        raise Refused(ReasonCode.PHASE_NOT_PORTAL_VENOUS, f"{found.phase}: {found.evidence}")
 
 
 def _image_type(attributes: dict[str, str]) -> set[str]:

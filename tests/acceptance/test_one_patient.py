@@ -11,6 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    ParametricMapStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 
 from node.demo.contents import read_result
 from node.demo.pacs import DemoPacs, orthanc_program, start_pacs
@@ -27,6 +33,12 @@ from tests.waiting import wait_ended
 
 ME = "ACCEPTANCE"
 DISCLAIMER = "untrained, for plumbing only"
+EVERY_KIND = {
+    SegmentationStorage: 1,
+    Comprehensive3DSRStorage: 1,
+    SecondaryCaptureImageStorage: 5,
+    ParametricMapStorage: 1,
+}
 
 
 _IDENTIFYING = (
@@ -63,9 +75,9 @@ class Visit:
     results: list[Dataset]
     files: list[Path]
 
-    def of(self, modality: str) -> list[Dataset]:
-        """The results of one modality."""
-        return [dataset for dataset in self.results if dataset.Modality == modality]
+    def of(self, sop_class: str) -> list[Dataset]:
+        """The results of one kind."""
+        return [dataset for dataset in self.results if sop_class == dataset.SOPClassUID]
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +121,8 @@ def test_the_job_is_done_by_the_predictor_of_its_organ(visit: Visit) -> None:
 
 
 def test_the_study_in_the_pacs_holds_every_kind_of_result(visit: Visit) -> None:
-    """A segmentation, a structured report, a summary page and three key images come back."""
-    assert Counter(dataset.Modality for dataset in visit.results) == {"SEG": 1, "SR": 1, "OT": 4}
+    """A region, a structured report, a summary, a page of reasons, three key images and the evidence map come back."""
+    assert Counter(dataset.SOPClassUID for dataset in visit.results) == EVERY_KIND
 
 
 def test_results_belong_to_the_patient_and_study_of_the_images(visit: Visit) -> None:
@@ -123,7 +135,7 @@ def test_results_belong_to_the_patient_and_study_of_the_images(visit: Visit) -> 
 
 def test_the_segmentation_is_the_contour_that_was_sent(visit: Visit) -> None:
     """The region that was analysed is the region that was drawn, voxel for voxel at the same place."""
-    sent, received = dcmread(visit.case.seg_path), visit.of("SEG")[0]
+    sent, received = dcmread(visit.case.seg_path), visit.of(SegmentationStorage)[0]
     assert received.FrameOfReferenceUID == sent.FrameOfReferenceUID
     assert _occupied(received) == _occupied(sent)
 
@@ -157,8 +169,8 @@ def test_every_object_says_that_the_model_is_untrained(visit: Visit, hospital: H
     for dataset in visit.results:
         assert "untrained" in dataset.SeriesDescription
         assert dataset.SeriesDescription.endswith("(unverified)")
-    assert any(DISCLAIMER in text for text in _texts(visit.of("SR")[0]))
-    assert all(capture.BurnedInAnnotation == "YES" for capture in visit.of("OT"))
+    assert any(DISCLAIMER in text for text in _texts(visit.of(Comprehensive3DSRStorage)[0]))
+    assert all(capture.BurnedInAnnotation == "YES" for capture in visit.of(SecondaryCaptureImageStorage))
     events = hospital.node.stores.audit.events(job_id=visit.job.job_id)
     assert next(e for e in events if e.action is AuditAction.PREDICTED).details["disclaimer"] == DISCLAIMER
     assert DISCLAIMER in hospital.node.log_file.read_text()
@@ -219,7 +231,7 @@ def test_a_contour_drawn_later_has_the_series_analysed_again(hospital: Hospital,
     superseded = stores.jobs.job(first.job_id)
     assert superseded is not None
     assert superseded.state is JobState.SUPERSEDED
-    assert len(_fetch(hospital, case, tmp_path / "results")) == 6
+    assert len(_fetch(hospital, case, tmp_path / "results")) == sum(EVERY_KIND.values())
 
 
 @pytest.mark.skipif(FULL_SERIES is None, reason="the full real series is not beside the project")
@@ -228,5 +240,5 @@ def test_the_full_series_goes_the_same_way(hospital: Hospital, tmp_path: Path, o
     """Twenty real slices with a region from their own organ map end as results in the same study."""
     visit = _visit(hospital, full_case(organ, tmp_path / "case"), tmp_path / "results")
     assert visit.job.state is JobState.DONE
-    assert Counter(dataset.Modality for dataset in visit.results) == {"SEG": 1, "SR": 1, "OT": 4}
+    assert Counter(dataset.SOPClassUID for dataset in visit.results) == EVERY_KIND
     assert {dataset.PatientID for dataset in visit.results} == {visit.case.patient_id}

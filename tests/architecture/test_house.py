@@ -12,7 +12,7 @@ import pytest
 
 from node import log
 from node.domain.audit import AuditAction
-from node.domain.reasons import ReasonCode
+from node.domain.reasons import BundleFault, ReasonCode
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("node", "workers", "models", "migrations")
@@ -31,6 +31,7 @@ TESTED_ELSEWHERE = {
     "migrations/versions/0003_clinical_values.py": "as 0001_first_tables.py",
     "node/__main__.py": "tests/unit/node/test_main.py, since a test file's name has no underscores of its own",
     "node/clinical_console.py": "as node/console.py: tests/unit/node/test_clinical_commands.py",
+    "models/bundles/__main__.py": "three lines; tests/unit/models/test_library.py compares what it writes",
     "node/console.py": "what it prints is tested as the command that prints it, in tests/unit/node/test_main.py",
     "node/demo/contents.py": "what the demonstration prints is asserted in tests/acceptance",
     "node/demo/private_node.py": "starts a whole node: tests/acceptance",
@@ -46,6 +47,7 @@ TESTED_ELSEWHERE = {
     "node/domain/coding.py": "a table of codes; what is made of them is tested where it is written",
     "node/domain/intake.py": "words and a protocol; tests/unit/node/store/test_inbox.py gives them their meaning",
     "node/domain/ports.py": "protocols; the conformance tests of each registry hold implementations to them",
+    "node/model_commands.py": "as console.py, in tests/unit/node/test_main_models.py",
     "node/store/tables.py": "tests/unit/node/store/test_session.py compares it with the migrations",
     "node/stores.py": "puts the store together: the tests of the command and of the workers open it",
     "workers/__main__.py": "processes: tests/unit/node/test_supervisor.py and tests/acceptance start them",
@@ -127,8 +129,8 @@ def test_no_file_knows_the_machine_it_was_written_on() -> None:
             assert found is None, f"{name}: {found}"
 
 
-@pytest.mark.parametrize("vocabulary", [ReasonCode, AuditAction], ids=lambda one: one.__name__)
-def test_every_word_of_a_vocabulary_is_said(vocabulary: type[ReasonCode | AuditAction]) -> None:
+@pytest.mark.parametrize("vocabulary", [ReasonCode, BundleFault, AuditAction], ids=lambda one: one.__name__)
+def test_every_word_of_a_vocabulary_is_said(vocabulary: type[ReasonCode | BundleFault | AuditAction]) -> None:
     """A reason or action that nothing gives is a promise that nobody keeps."""
     said = "\n".join(text for _, text in production())
     unsaid = {word for word in vocabulary.__members__ if not re.search(rf"{vocabulary.__name__}\.{word}\b", said)}

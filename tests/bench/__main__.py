@@ -1,20 +1,26 @@
 """The benchmarks: ``make bench``. Each prints a table of ratios taken in one run; single times mean little."""
 
 import argparse
-from collections.abc import Callable
+from importlib import import_module
 from typing import Final
 
-from tests.bench.intake import intake
-
-BENCHMARKS: Final[dict[str, Callable[[], None]]] = {"intake": intake}
+BENCHMARKS: Final = {
+    "intake": "tests.bench.intake",
+    "load": "tests.bench.listener_load",
+    "predictors": "tests.bench.predictors",
+    "candidates": "tests.bench.candidates",
+}
+"""Name to the module with a function of that name; each brings libraries of its own."""
+ON_REQUEST: Final = frozenset({"candidates"})
+"""Run when named only: what was decided by them is decided."""
 
 
 def main() -> None:
-    """Run the benchmarks that were named, or all."""
+    """Run the benchmarks that were named, or all that are not on request."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("names", nargs="*", choices=list(BENCHMARKS))
-    for name in parser.parse_args().names or BENCHMARKS:
-        BENCHMARKS[name]()
+    for name in parser.parse_args().names or [name for name in BENCHMARKS if name not in ON_REQUEST]:
+        getattr(import_module(BENCHMARKS[name]), name)()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Final
 
-from tests.faults import disk, durability, hl7, kills
+from tests.faults import clock, disk, durability, hl7, kills
 
 _HITS: Final = 20
 
@@ -33,6 +33,7 @@ def main() -> int:
     laboratory.add_argument("--engine", choices=kills.ENGINES, required=True)
     laboratory.add_argument("--messages", type=int, default=10_000)
     laboratory.add_argument("--kills", type=int, default=50)
+    commands.add_parser("clock", help="a clock that is set an hour forward or back under a running node")
     asked = parser.parse_args()
     match asked.command:
         case "kills":
@@ -41,6 +42,8 @@ def main() -> int:
             kept = disk.matrix(_say, busy_timeout_s=asked.busy_timeout, restarts=asked.restarts)
         case "hl7":
             kept = hl7.matrix(asked.engine, asked.messages, asked.kills, _say)
+        case "clock":
+            kept = clock.matrix(_say)
         case _:
             kept = durability.matrix(asked.images, _say)
     return 0 if kept else 1

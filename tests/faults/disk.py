@@ -12,13 +12,13 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tests.faults.judge import Archive, Sender, Verdict
-from tests.faults.kills import Torment, new_database, wait_for
+from tests.faults.kills import Torment, drop_database, new_database, wait_for
 from tests.faults.processes import Role, Site
 from tests.servers import PrivatePostgresql, running_postgresql
 
@@ -41,6 +41,9 @@ ANALYSER_FAULTS: Final = (
     "blob.written:eio",
     "blob.renamed:eio",
     "results.blobs_written:enospc",
+    "results.before_commit:enospc",
+    "results.before_commit:eio",
+    "results.committed:eio",
 )
 TMPFS_MB: Final = 6
 _BALLAST_MB: Final = 3
@@ -76,7 +79,7 @@ def failing_writes(folder: Path, faults: tuple[str, ...] = LISTENER_FAULTS) -> R
             listener = one.node.start(Role.LISTENER, f"{fault}:2")
             left = one.sender.send(paths := one.sender.next_series())
             assert len(left) == 1, f"{fault}: {len(paths) - len(left)} of {len(paths)} were acknowledged"
-            half_written += _part_files(one.site)
+            half_written += _part_files(one)
             one.sender.send_until_acknowledged(left)
             died += not listener.is_alive()
         return _row("ENOSPC and EIO in the listener", one, half_written, died)
@@ -90,7 +93,7 @@ def failing_results(folder: Path, faults: tuple[str, ...] = ANALYSER_FAULTS) -> 
             analyser = one.node.start(Role.ANALYSER, f"{fault}:1")
             one.sender.send_until_acknowledged(one.sender.next_series())
             wait_for(one.is_idle, _RECOVERS_WITHIN_S)
-            half_written += _part_files(one.site)
+            half_written += _part_files(one)
             died += not analyser.is_alive()
         return _row("ENOSPC and EIO in the analyser", one, half_written, died)
 
@@ -109,11 +112,46 @@ def small_disk(folder: Path) -> Row:
             if len(left) >= _MANY_REFUSED:
                 break
         assert left, "the disk was never full"
-        half_written = _part_files(one.site)
+        half_written = _part_files(one)
         ballast.unlink()
         big.send_until_acknowledged(left)
         one.sender = big
         return _row(f"a full tmpfs of {TMPFS_MB} MB", one, half_written)
+
+
+def small_database_disk(folder: Path) -> Row:
+    """The file system of the SQLite file alone fills up: the sender hears 0xA700, as when the blobs' is full."""
+    disk = folder / "database"
+    with tmpfs(disk), site(folder / "node", f"sqlite:///{disk / 'celadon.db'}", "small database") as one:
+        return _row("a full disk of SQLite", one, *_fill(one, disk / "ballast"))
+
+
+def small_tablespace(folder: Path) -> Row:
+    """The file system of the PostgreSQL database alone fills up."""
+    disk = folder / "database"
+    with running_postgresql() as server, tmpfs(disk):
+        url = new_database(server.url, "small", tablespace=server.tablespace(disk))
+        with site(folder / "node", url, "small tablespace") as one:
+            row = _row("a full disk of PostgreSQL", one, *_fill(one, disk / "ballast"))
+        drop_database(server.url, "small")
+    return row
+
+
+def _fill(one: Torment, ballast: Path) -> tuple[int, int]:
+    """Take all room on a disk, send, give the room back, and send the rest; part files, and processes that died."""
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    left: list[Path] = []
+    for _ in range(_MANY_SERIES):
+        left += one.sender.send(one.sender.next_series())
+        if len(left) >= _MANY_REFUSED:
+            break
+    assert left, "the disk was never full"
+    half_written = _part_files(one)
+    ballast.unlink()
+    one.sender.send_until_acknowledged(left)
+    return half_written, sum(not process.is_alive() for process in one.node.processes.values())
 
 
 def locked_database(folder: Path, busy_timeout_s: float) -> Row:
@@ -174,11 +212,10 @@ def tmpfs(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def _part_files(where: Site) -> int:
+def _part_files(one: Torment) -> int:
     # Written by the analyser too: what is there for longer than a write takes was left behind.
-    parts = lambda: list((where.folder / "blobs").glob("*/*.part"))  # noqa: E731
-    wait_for(lambda: not parts(), 1.0)
-    return len(parts())
+    wait_for(lambda: not one.part_files(), 1.0)
+    return len(one.part_files())
 
 
 def _row(scenario: str, one: Torment, half_written: int = 0, died: int = 0) -> Row:
@@ -193,6 +230,8 @@ def matrix(say: Callable[[str], None], *, busy_timeout_s: float, restarts: int) 
         failing_writes,
         failing_results,
         small_disk,
+        small_database_disk,
+        small_tablespace,
         lambda path: locked_database(path, busy_timeout_s),
         lambda path: restarted_server(path, restarts),
     )

@@ -45,6 +45,10 @@ class Archive:
     def __init__(self) -> None:
         """Not started."""
         self.received: dict[str, Counter[str]] = {}
+        self.is_full = False
+        """Whether everything is refused, for now."""
+        self.refused = 0
+        """How often that was said."""
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -67,6 +71,9 @@ class Archive:
     def _store(self, event: Event) -> int:
         digest = hashlib.sha256(event.request.DataSet.getvalue()).hexdigest()
         with self._lock:
+            if self.is_full:
+                self.refused += 1
+                return 0xA700
             self.received.setdefault(str(event.request.AffectedSOPInstanceUID), Counter())[digest] += 1
         return 0x0000
 

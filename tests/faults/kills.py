@@ -36,6 +36,7 @@ SENDERS: Final = 2
 """Associations at once: what arrives together is committed together."""
 HIT_WITHIN_S: Final = 30.0
 REST_WITHIN_S: Final = 60.0
+SWEPT_WITHIN_S: Final = 10.0
 _LONGEST_LIFE_S: Final = 0.4
 _OPEN: Final = tuple(state for state in JobState if state not in (JobState.DONE, JobState.QUARANTINED))
 
@@ -137,11 +138,17 @@ class Torment:
         """Whether nothing is left to do of what is known."""
         return not count_jobs(self._database, *_OPEN)
 
+    def part_files(self) -> list[Path]:
+        """What is being written, or was when its writer died."""
+        return list((self.site.folder / "blobs").glob("*/*.part"))
+
     def rest(self) -> Verdict:
         """Wait until nothing is left to do, start the listener once more, and judge."""
         self.node.start_all()
         wait_for(self.is_idle, REST_WITHIN_S)
         self.node.start(Role.LISTENER)
+        # Swept up in the background; what is left then counts as unfinished.
+        wait_for(lambda: not self.part_files(), SWEPT_WITHIN_S)
         verdict = Judge(self.site, self._archive, self._database).judge(self.sender)
         self._database.close()
         return verdict
@@ -201,13 +208,22 @@ def databases(engine: str, folder: Path) -> Iterator[Callable[[str], str]]:
         yield lambda name: new_database(server.url, name)
 
 
-def new_database(url: str, name: str) -> str:
+def new_database(url: str, name: str, *, tablespace: str = "pg_default") -> str:
     """The URL of a database that is made for it."""
+    _as_admin(url, f"CREATE DATABASE {name} TABLESPACE {tablespace}")
+    return url.format(name)
+
+
+def drop_database(url: str, name: str) -> None:
+    """Have it gone, whoever is connected."""
+    _as_admin(url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _as_admin(url: str, statement: str) -> None:
     admin = create_engine(url.format("postgres"), isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
+        connection.execute(text(statement))
     admin.dispose()
-    return url.format(name)
 
 
 def run(engine: str, points: Sequence[str], hits: int, show: Callable[[Row], None]) -> list[Row]:

@@ -10,11 +10,13 @@ import os
 import random
 import socket
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
@@ -33,7 +35,7 @@ from node.stores import Stores
 from tests.factories import as_file, ct_slice
 from tests.fakes import HERE, FakePredictor, FakeSegmenter, FakeSource
 from workers import __main__ as workers_command
-from workers import analysis
+from workers import analysis, claims
 from workers.bootstrap import Workshop
 
 HOST: Final = "127.0.0.1"
@@ -41,6 +43,8 @@ LEASE: Final = timedelta(seconds=0.6)
 QUIET_MIN_S: Final = 0.2
 QUIET_MAX_S: Final = 3.0
 READY_WITHIN_S: Final = 60.0
+PREDICTS_FOR: Final = "CELADON_FAULTS_PREDICT_S"
+"""The variable that makes the stand-in for a model slow: seconds of a prediction."""
 _CONTEXT: Final = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload([__name__])
 
@@ -130,17 +134,30 @@ def died_within(process: BaseProcess, seconds: float) -> bool:
 
 
 def _run(role: Role, environment: Mapping[str, str], log: Path, busy_timeout_s: float, ready: object) -> None:
+    ready_fd = os.dup(ready.fileno())  # type: ignore[attr-defined]
+    ready.close()  # type: ignore[attr-defined]
+    fill(role, environment, log, busy_timeout_s, ready_fd)
+
+
+def fill(
+    role: Role,
+    environment: Mapping[str, str],
+    log: Path,
+    busy_timeout_s: float,
+    ready_fd: int,
+    lease: timedelta = LEASE,
+) -> None:
+    """Be a process of the node until told to stop; ``ready_fd`` hears when it is ready."""
     os.environ.update(environment)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(descriptor, 2)
     os.set_blocking(2, True)
     session._BUSY_TIMEOUT_S = busy_timeout_s  # type: ignore[misc]
-    jobs.LEASE = outbox.LEASE = LEASE  # type: ignore[misc]
+    jobs.LEASE = outbox.LEASE = lease  # type: ignore[misc]
     analysis.RETRY_AFTER = timedelta(seconds=0.3)  # type: ignore[misc]
+    analysis.held = partial(claims.held, interval_s=lease.total_seconds() / 4)  # type: ignore[attr-defined]
     workers_command.ANALYSE_INTERVAL_S = workers_command.DELIVER_INTERVAL_S = 0.05  # type: ignore[misc]
     workers_command.open_workshop = workshop
-    ready_fd = os.dup(ready.fileno())  # type: ignore[attr-defined]
-    ready.close()  # type: ignore[attr-defined]
     if role is Role.LISTENER:
         command.listen(ready_fd=ready_fd)
         return
@@ -155,12 +172,17 @@ def workshop(settings: Settings) -> Workshop:
         stores=Stores.open(settings),
         decoder=HERE,
         segmenters=((FakeSegmenter(), (Anatomy.PANCREAS,)),),
-        predictors={"fake": FakePredictor()},
+        predictors={"fake": FakePredictor(hook=_think)},
         sources=(FakeSource(),),
         writers=(DicomWriter(ObjectKind.SUMMARY), DicomWriter(ObjectKind.STRUCTURED_REPORT)),
         destinations=destinations(settings),
         node_version="0.0.0",
     )
+
+
+def _think() -> None:
+    # Not ``time.sleep``, which libfaketime does not let sleep.
+    threading.Event().wait(float(os.environ.get(PREDICTS_FOR, "0")))
 
 
 @dataclass(frozen=True)

@@ -193,4 +193,4 @@ def test_after_all_of_it_a_good_case_is_done(site: Site, tmp_path: Path) -> None
     job = wait_ended(site.node.stores, case.series_uid)
     assert job.state is JobState.DONE
     # Only results are in the archive here: the CT was sent straight to the node.
-    assert len(find_series(site.archive, ME, case.study_uid)) == 4
+    assert len(find_series(site.archive, ME, case.study_uid)) == 5

@@ -2,6 +2,7 @@
 
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from node.domain.reporting import DeliveryOutcome
 from node.settings import read_settings
 from node.store.session import Database
 from tests.factories import ct_slices, received
-from tests.faults import durability
+from tests.faults import clock, durability
 from tests.faults.disk import failing_results, failing_writes, locked_database
 from tests.faults.judge import SLICES, Archive, Judge, Sender, data_set_digest
 from tests.faults.kills import databases, torment
@@ -103,4 +104,23 @@ def test_a_database_that_is_locked_for_too_long_is_a_failure_that_passes(tmp_pat
     """The sender is asked to try again, and the second time it is stored."""
     row = locked_database(tmp_path / "site", 0.3)
     assert row.refusals == {0x0110: 1}
+    assert row.is_clean, row
+
+
+@pytest.mark.parametrize("scenario", [clock.dead_worker, clock.refused_delivery], ids=lambda one: one.__name__)
+def test_a_clock_that_is_set_back_an_hour_holds_up_nothing(
+    scenario: Callable[[Path, int], clock.Row], tmp_path: Path
+) -> None:
+    """What was leased or put off is taken up when it would have been, not when the old time comes again."""
+    require("libfaketime", clock.library())
+    row = scenario(tmp_path / "site", -clock.HOUR_S)
+    assert row.verdict.remarks == ()
+    assert row.is_clean, row
+
+
+def test_a_clock_that_is_set_forward_an_hour_takes_nobody_for_dead(tmp_path: Path) -> None:
+    """The worker that has the job keeps it, although another one waits for work."""
+    require("libfaketime", clock.library())
+    row = clock.working(tmp_path / "site", clock.HOUR_S)
+    assert row.claims == 1
     assert row.is_clean, row

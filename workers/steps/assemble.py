@@ -18,7 +18,7 @@ def assemble(stack: Stack, decoder: Decoder) -> Volume:
     Raises:
         Refused: a slice has no rescale to HU.
         Quarantined: a slice cannot be decoded, or decodes to another size than its header says.
-        Fatal: a stored file is gone.
+        Quarantined: a stored file is gone.
     """
     hu = np.empty(stack.geometry.shape_zyx, dtype=np.float32)
 

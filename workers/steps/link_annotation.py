@@ -18,7 +18,7 @@ def link_annotation(
     Raises:
         Refused: it cannot be read, is one of our own results, or references no series that is here.
         Quarantined: it references a series of another patient or study.
-        Fatal: a stored file is gone.
+        Quarantined: a stored file is gone.
     """
     if contours.attribute("Manufacturer") == MANUFACTURER:
         raise Refused(ReasonCode.OWN_RESULT)

@@ -17,7 +17,7 @@ def read_annotations(instances: Sequence[Instance], series: Series, decoder: Dec
 
     Raises:
         Refused: one of them cannot be read.
-        Fatal: a stored file is gone.
+        Quarantined: a stored file is gone.
     """
     found = []
     for instance in instances:

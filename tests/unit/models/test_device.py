@@ -1,6 +1,8 @@
 """Devices and threads."""
 
 import os
+import platform
+from pathlib import Path
 
 import pytest
 import torch
@@ -41,3 +43,20 @@ def test_an_unknown_device_is_an_error() -> None:
     """A device that is not one of the three is a usage error naming it."""
     with pytest.raises(UsageError, match="'tpu'"):
         device.choose("tpu")
+
+
+def test_the_machine_is_described_by_what_code_depends_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Another instruction set is another machine; another clock rate at this moment is the same."""
+    file = tmp_path / "cpuinfo"
+    monkeypatch.setattr(device, "_CPU_FILE", file)
+    descriptions = []
+    for flags, clock in (("fma avx2", 2300), ("fma avx2", 1700), ("fma avx2 avx512f", 2300)):
+        file.write_text(f"processor : 0\nmodel name : X\ncpu MHz : {clock}\nflags : {flags}\n", encoding="utf-8")
+        descriptions.append(device.machine())
+    assert descriptions[0] == descriptions[1] != descriptions[2]
+
+
+def test_a_machine_without_a_description_still_has_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where the system has no such file, the architecture remains."""
+    monkeypatch.setattr(device, "_CPU_FILE", tmp_path / "absent")
+    assert platform.machine() in device.machine()

@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_reading_the_registry_loads_no_model_library() -> None:
-    """Importing the registry and the bundle module imports no torch."""
-    code = "import sys, models.registry, models.bundle; print('torch' in sys.modules)"
+    """Nor does importing what lists, checks and chooses bundles."""
+    code = "import sys, models.registry, models.bundle, models.selection; print('torch' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"
 

@@ -1,10 +1,23 @@
 """Errors: what they carry, and what a caller that catches a kind of them gets."""
 
+import errno
+
 import pytest
 
 from node import errors
-from node.domain.reasons import Reason, ReasonCode
-from node.errors import CeladonError, Quarantined, Refused, RefusedAtDoor, Rejected, Retryable
+from node.domain.reasons import BundleFault, Reason, ReasonCode
+from node.errors import (
+    BundleError,
+    CeladonError,
+    NoRoom,
+    Quarantined,
+    Refused,
+    RefusedAtDoor,
+    Rejected,
+    Retryable,
+    StorageFailed,
+    of_disk,
+)
 
 
 @pytest.mark.parametrize("kind", [Refused, RefusedAtDoor, Quarantined])
@@ -19,5 +32,37 @@ def test_only_the_surroundings_are_tried_again() -> None:
     """Nothing that is the input's or the installation's fault is Retryable, and the tree above is complete."""
     kinds = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and kind.__base__ is not None}
     ours = {name for name, kind in kinds.items() if issubclass(kind, CeladonError)}
-    assert {name for name in ours if issubclass(kinds[name], Retryable)} == {"Retryable"}
+    assert {name for name in ours if issubclass(kinds[name], Retryable)} == {"Retryable", "NoRoom", "StorageFailed"}
     assert all(name in str(errors.__doc__) for name in ours)
+
+
+def test_a_bundle_s_fault_is_coded() -> None:
+    """The code for programs, code and detail for people; without one, the bundle does not fit."""
+    error = BundleError("x.json: field version is missing", BundleFault.BUNDLE_METADATA)
+    assert error.fault is BundleFault.BUNDLE_METADATA
+    assert str(error) == "BUNDLE_METADATA: x.json: field version is missing"
+    assert BundleError("x").fault is BundleFault.BUNDLE_UNFIT
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ENOSPC, NoRoom),
+        (errno.EDQUOT, NoRoom),
+        (errno.EIO, StorageFailed),
+        (errno.ESTALE, StorageFailed),
+        (errno.EAGAIN, StorageFailed),
+        (errno.EROFS, StorageFailed),
+    ],
+)
+def test_what_a_disk_says_is_told_apart(number: int, kind: type[Retryable]) -> None:
+    """A full disk is waited for; one that fails is tried again."""
+    found = of_disk(OSError(number, "the system's words", "a path"), "the results cannot be written")
+    assert type(found) is kind
+    assert str(found) == "the results cannot be written: the system's words"
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EISDIR, None])
+def test_what_no_trying_mends_is_not_tried_again(number: int | None) -> None:
+    """Rights and programs' mistakes are for a person."""
+    assert of_disk(OSError(number, "the system's words"), "a file cannot be read") is None

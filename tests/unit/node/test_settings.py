@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from node.errors import UsageError
-from node.settings import ClinicalSettings, Hl7Settings, Mode, read_settings
+from node.settings import BundleChoice, ClinicalSettings, Hl7Settings, Mode, read_settings
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +103,7 @@ def test_an_unknown_key_of_a_section_in_the_environment_is_an_error(monkeypatch:
         ("[dicom]\nmin_free_gb = -1", "dicom.min_free_gb"),
         ('[pacs.main]\nae_title = "P"\nhost = "h"\nport = 0', "pacs.main.port"),
         ('[pacs.main]\nae_title = "P"\nport = 104', "pacs.main.host"),
+        ('[pacs.main]\nae_title = "P"\nhost = "h"\nport = 104\nwithout = ["hologram"]', "pacs.main.without"),
         ("[completion]\nquiet_min_s = 0", "completion.quiet_min_s"),
         ("[workers]\ncpu = 0", "workers.cpu"),
         ('mode = "loud"', "mode"),
@@ -198,3 +199,23 @@ def test_clinical_variables_in_settings_are_those_that_exist() -> None:
     """A misspelt one is named."""
     with pytest.raises(ValidationError, match="required"):
         ClinicalSettings.model_validate({"required": ["ca-nineteen"]})
+
+
+def test_a_predictor_is_given_another_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By name, from the file or the environment; the default names none."""
+    assert read_settings().models == {}
+    path = config('[models]\ngtrnet = "site-a"\nporcelain = "b"')
+    monkeypatch.setenv("CELADON_MODELS__PORCELAIN", f"site-b@sha256:{'0a' * 32}")
+    assert read_settings(path).models == {"gtrnet": "site-a", "porcelain": f"site-b@sha256:{'0a' * 32}"}
+
+
+def test_a_bundle_is_chosen_by_name_and_digest() -> None:
+    """As a container image is; the digest may be left out."""
+    assert BundleChoice.parse("site-a") == BundleChoice("site-a", None)
+    assert BundleChoice.parse(f"site-a@sha256:{'0A' * 32}") == BundleChoice("site-a", "0a" * 32)
+
+
+@pytest.mark.parametrize("text", ["", "../x", "Site", "a b", "a@sha256:12", "a@md5:00", f"a@sha256:{'g' * 64}", "-a"])
+def test_what_names_no_bundle_is_wrong_usage(text: str) -> None:
+    """One line with the setting."""
+    assert problem(f'[models]\ngtrnet = "{text}"').startswith("models.gtrnet: ")

@@ -117,6 +117,17 @@ def test_a_configured_hl7_listener_is_a_role_of_its_own() -> None:
     assert "hl7 listener" not in [role.name for role in roles("work", settings, None)]
 
 
+def test_the_listener_gives_memory_back_unless_somebody_has_chosen_otherwise() -> None:
+    """What is set for a role alone reaches its process; what the environment says already stays."""
+    settings = Settings()
+    found = {role.name: role.environment for role in roles("up", settings, None)}
+    assert dict(found["listener"])["MALLOC_ARENA_MAX"] == "2"
+    assert found["analyser 1"] == found["deliverer"] == ()
+    chosen = Supervisor(settings, roles("up", settings, None), {"MALLOC_ARENA_MAX": "8"})
+    assert chosen._children[0].environment["MALLOC_ARENA_MAX"] == "8"
+    assert chosen._children[0].environment["MALLOC_TRIM_THRESHOLD_"] == "131072"
+
+
 def test_a_working_machine_has_no_listener() -> None:
     """``celadon work`` is everything else."""
     assert [role.name for role in roles("work", Settings(), None)] == ["analyser 1", "deliverer"]

@@ -1,5 +1,6 @@
 """One analysis over a real store, with stand-ins for the ports: every end it can come to, and what it leaves behind."""
 
+import errno
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 import structlog.testing
 from pydicom import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import RLELossless
 
 from node import log
 from node.clinical.entered import entered
@@ -22,13 +25,13 @@ from node.domain.identifiers import JobId, SeriesUID
 from node.domain.lifecycle import DeliveryState, JobState, Step
 from node.domain.reasons import ReasonCode
 from node.domain.reporting import ObjectKind
-from node.errors import Fatal, Quarantined, Refused, RefusedAtDoor, Retryable, UsageError
+from node.errors import Fatal, NoRoom, Quarantined, Refused, Retryable, UsageError
 from node.settings import ClinicalSettings, Mode, RuleSettings, Settings
 from node.store import session
-from node.store.jobs import Claim, JobRecord
+from node.store.jobs import STRIKES, Claim, JobRecord
 from node.store.session import Database
 from node.stores import Stores
-from tests.factories import CONTOURS, SERIES, ct_slice, ct_slices, received, structure_set
+from tests.factories import CONTOURS, SERIES, ct_slice, ct_slices, received, structure_set, with_meta
 from tests.fakes import DIGEST, HERE, FakeDestination, FakePredictor, FakeSegmenter, FakeSource, FakeWriter, raising
 from workers.analysis import Analysis
 from workers.bootstrap import Workshop
@@ -329,13 +332,27 @@ def test_a_late_slice_of_a_pruned_series_is_held_until_the_rest_is_sent_again(si
     assert len(site.writer.reports[-1].series.instances) == 7
 
 
-def test_what_cannot_be_decoded_is_held(site: Site) -> None:
-    """UNDECODABLE names the step and the transfer syntax, and nothing is predicted."""
+def test_a_stored_file_that_changed_is_held(site: Site) -> None:
+    """It is not what was received, whether it decodes or not: the detail says which instance, and nothing is said."""
     site.receive(*ct_slices(6))
     site.complete(SERIES)
-    path = site.stores.inbox.series(SERIES).instances[2].path
-    assert path is not None
-    path.write_bytes(b"not what was stored")
+    changed = site.stores.inbox.series(SERIES).instances[2]
+    assert changed.path is not None
+    content = bytearray(changed.path.read_bytes())
+    content[-1] ^= 1
+    changed.path.write_bytes(content)
+    job = site.job(site.run().job_id)
+    assert (job.state, job.reason) == (JobState.QUARANTINED, ReasonCode.STORED_FILE_DAMAGED.name)
+    assert job.detail == f"the file of instance {changed.uid} is not what was received"
+    assert site.predictor.cases == []
+
+
+def test_what_cannot_be_decoded_is_held(site: Site) -> None:
+    """UNDECODABLE names the step and the transfer syntax, and nothing is predicted."""
+    broken = ct_slice(6, PixelData=encapsulate([b"no run lengths" * 10]))
+    broken["PixelData"].VR = "OB"
+    site.receive(*ct_slices(6), with_meta(broken, RLELossless))
+    site.complete(SERIES)
     job = site.job(site.run().job_id)
     assert (job.state, job.reason) == (JobState.QUARANTINED, ReasonCode.UNDECODABLE.name)
     assert site.steps(job)[-1] == (Step.ASSEMBLE, AuditOutcome.REFUSED)
@@ -350,8 +367,8 @@ def test_a_stored_file_that_is_gone_is_held_with_what_to_do(site: Site) -> None:
     assert lost.path is not None
     lost.path.unlink()
     job = site.job(site.run().job_id)
-    assert (job.state, job.reason) == (JobState.QUARANTINED, ReasonCode.INTERNAL.name)
-    assert job.detail == f"the file of instance {lost.uid} is gone: check the disk and the backup"
+    assert (job.state, job.reason) == (JobState.QUARANTINED, ReasonCode.STORED_FILE_DAMAGED.name)
+    assert job.detail == f"the file of instance {lost.uid} is gone"
 
 
 @pytest.mark.parametrize("where", ["segmenter", "source", "predictor", "writer"])
@@ -390,20 +407,64 @@ def test_a_step_may_hold_a_case_for_a_person(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [Retryable("the archive does not answer"), RefusedAtDoor(ReasonCode.DISK_FULL)], ids=repr
+    ("error", "reason"),
+    [
+        (Retryable("the archive does not answer"), ReasonCode.NOT_NOW),
+        (NoRoom("database: disk is full"), ReasonCode.NO_ROOM),
+        (OSError(errno.ENOSPC, "No space left on device"), ReasonCode.NO_ROOM),
+        (OSError(errno.EIO, "Input/output error"), ReasonCode.STORAGE_FAILED),
+        (OSError(errno.ESTALE, "Stale file handle"), ReasonCode.STORAGE_FAILED),
+    ],
+    ids=repr,
 )
-def test_what_may_work_later_goes_back_to_the_queue(site: Site, error: Exception) -> None:
-    """Waiting, with a pause and a line on the audit trail; the next attempt succeeds."""
+def test_what_may_work_later_goes_back_to_the_queue(site: Site, error: Exception, reason: ReasonCode) -> None:
+    """Waiting, with its reason, a pause and a line on the audit trail; the next attempt succeeds."""
     site.writer.hook = raising(error)
     job = site.analyse()
-    assert (job.state, job.reason) == (JobState.WAITING, "")
+    assert (job.state, job.reason) == (JobState.WAITING, reason.name)
+    assert job.detail
     assert site.trail(job)[-1].action is AuditAction.JOB_RELEASED
     assert site.stores.jobs.claim("worker 1") is None
     assert not site.has_results()
     with sqlite3.connect(site.folder / "celadon.db") as connection:
         connection.execute("UPDATE jobs SET not_before = NULL")  # as if the pause were over
     site.writer.hook = lambda: None
-    assert site.job(site.run().job_id).state is JobState.DELIVERING
+    job = site.job(site.run().job_id)
+    assert (job.state, job.reason, job.detail) == (JobState.DELIVERING, "", "")
+
+
+def attempts(site: Site, error: Exception, count: int) -> JobRecord:
+    """What becomes of a series whose every analysis ends in an error."""
+    site.writer.hook = raising(error)
+    job = site.analyse()
+    for _ in range(count - 1):
+        with sqlite3.connect(site.folder / "celadon.db") as connection:
+            connection.execute("UPDATE jobs SET not_before = NULL")
+        job = site.job(site.run().job_id)
+    return job
+
+
+@pytest.mark.parametrize("error", [NoRoom("the disk is full"), Retryable("database is locked")], ids=repr)
+def test_a_full_disk_and_a_locked_database_are_waited_for_however_long(site: Site, error: Exception) -> None:
+    """Nobody has to start a night's work again by hand because the disk was full at midnight."""
+    assert attempts(site, error, STRIKES + 2).state is JobState.WAITING
+
+
+def test_a_disk_that_fails_three_times_is_for_a_person(site: Site) -> None:
+    """Twice it may have been a cable; the reason says that it was the disk."""
+    job = attempts(site, OSError(errno.EIO, "Input/output error"), STRIKES - 1)
+    assert (job.state, job.reason) == (JobState.WAITING, ReasonCode.STORAGE_FAILED.name)
+    with sqlite3.connect(site.folder / "celadon.db") as connection:
+        connection.execute("UPDATE jobs SET not_before = NULL")
+    job = site.job(site.run().job_id)
+    assert (job.state, job.reason) == (JobState.QUARANTINED, ReasonCode.STORAGE_FAILED.name)
+    assert job.detail.endswith("Input/output error")
+
+
+def test_a_file_that_nobody_may_read_is_for_a_person_at_once(site: Site) -> None:
+    """No trying again gives anybody rights."""
+    job = attempts(site, PermissionError(errno.EACCES, "Permission denied"), 1)
+    assert (job.state, job.reason) == (JobState.QUARANTINED, ReasonCode.INTERNAL.name)
 
 
 def test_a_disk_without_room_for_results_is_waited_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -413,7 +474,7 @@ def test_a_disk_without_room_for_results_is_waited_for(site: Site, monkeypatch: 
     site.complete(SERIES)
     monkeypatch.setattr(site.stores.blobs, "_min_free_bytes", 2**62)
     job = site.job(site.run().job_id)
-    assert (job.state, job.reason) == (JobState.WAITING, "")
+    assert (job.state, job.reason) == (JobState.WAITING, ReasonCode.NO_ROOM.name)
     assert not site.has_results()
 
 

@@ -1,9 +1,16 @@
 """Bootstrap: what the settings name is checked before anything is loaded for it."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
-from node.errors import UsageError
+from models.bundle import Bundle, shipped
+from models.library import Library
+from node.domain.audit import AuditAction, AuditOutcome
+from node.errors import BundleError, UsageError
 from node.settings import RuleSettings, Settings
+from node.store.audit import AuditTrail
 from node.store.session import Database
 from workers import bootstrap
 
@@ -37,3 +44,38 @@ def test_a_segmenter_that_does_not_exist_is_wrong_usage() -> None:
     """The message names the setting."""
     with pytest.raises(UsageError, match=r"segmenter.stomach: there is no segmenter 'nnunet'"):
         _open(segmenter={"stomach": ("nnunet",)})
+
+
+def test_a_bundle_that_is_not_there_is_wrong_usage() -> None:
+    """The setting and the known bundles are named, before any model is loaded."""
+    with pytest.raises(
+        UsageError, match=r"models\.gtrnet: there is no model bundle 'site-a'; known: porcelain, gtrnet"
+    ):
+        _open(models={"gtrnet": "site-a"})
+
+
+def test_a_bundle_that_differs_from_its_record_keeps_the_worker_from_starting(tmp_path: Path) -> None:
+    """The error names bundle and digests, and the audit trail says which predictor was refused and why."""
+    source = tmp_path / "bundle"
+    shutil.copytree(shipped("gtrnet"), source)
+    settings = Settings(models={"gtrnet": "site-a"})
+    Library(settings.models_dir).add(source, "site-a", trial=lambda _: None)
+    card = settings.models_dir / "site-a" / "docs" / "README.md"
+    card.write_bytes(card.read_bytes() + b" ")
+    with pytest.raises(BundleError, match=r"BUNDLE_CHANGED: .*site-a: the digest is .*: the bundle has changed"):
+        bootstrap.open_workshop(settings)
+    (event,) = AuditTrail(Database(settings.url)).events()
+    assert (event.action, event.outcome) == (AuditAction.MODEL_REFUSED, AuditOutcome.REFUSED)
+    assert event.details == {"predictor": "gtrnet", "fault": "BUNDLE_CHANGED"}
+
+
+def test_a_worker_predicts_with_the_bundle_that_the_settings_name(tmp_path: Path) -> None:
+    """Its results carry that bundle's digest; the other predictor keeps the shipped one."""
+    source = tmp_path / "bundle"
+    shutil.copytree(shipped("porcelain"), source)
+    (source / "docs" / "README.md").write_text("# The same network under another card\n", encoding="utf-8")
+    digest = Library(Settings().models_dir).add(source, "site-b", trial=lambda _: None).digest
+    rules = (RuleSettings(predictor="porcelain"),)
+    workshop = bootstrap.open_workshop(Settings(models={"porcelain": "site-b"}, rules=rules))
+    assert workshop.predictors["porcelain"].identity.digest == digest
+    assert digest != Bundle.open(shipped("porcelain")).digest

@@ -1,15 +1,15 @@
 """Grad-CAM from the tail alone, and CAM in closed form, equal Grad-CAM by definition."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
 
 from models.explain.gradcam import class_activation, evidence, grad_cam, normalised
+from models.networks.en_pct import MAP_STAGE
 from models.networks.fusion import MultimodalNetwork
 from models.networks.gtrnet import GtrNet
 from models.networks.initial import draw
+from models.networks.unimodal import UnimodalNetwork
 
 
 def by_definition(features: torch.Tensor, logit: torch.Tensor) -> torch.Tensor:
@@ -19,18 +19,24 @@ def by_definition(features: torch.Tensor, logit: torch.Tensor) -> torch.Tensor:
     return torch.einsum("nc...,nc->n...", features, weights)[:, None].detach()
 
 
-def test_the_tail_alone_gives_the_whole_gradient() -> None:
-    """For PORCELAIN the map from the tail's gradient equals that from a backward pass through the whole network."""
-    network = MultimodalNetwork((1, 1, 2))
+@pytest.mark.parametrize("network", [MultimodalNetwork((1, 1, 2)), UnimodalNetwork()], ids=["multimodal", "unimodal"])
+def test_the_tail_alone_gives_the_whole_gradient(network: MultimodalNetwork | UnimodalNetwork) -> None:
+    """For PORCELAIN the map from the tail's gradient equals that of hooks on the whole network, to 1e-4.
+
+    The hooks are those of any Grad-CAM: they keep the map as the network as a whole computes it, and the gradient that
+    a backward pass from the logit to the image leaves there. The tail's logit is the network's.
+    """
     draw(network, 3)
-    images, columns = network.examples(torch.Generator().manual_seed(7))
-    image = images[:1].clone().requires_grad_()
-    features = network.image.trunk(image)
-    expected = by_definition(features, network.tail(features, columns[:1])[0])
+    inputs = [example[:1] for example in network.examples(torch.Generator().manual_seed(7))]
+    kept: list[torch.Tensor] = []
+    stage = network.image.stages[MAP_STAGE]
+    with stage.register_forward_hook(lambda _module, _inputs, output: kept.append(output)):
+        logit = network(inputs[0].clone().requires_grad_(), *inputs[1:])
+    expected = by_definition(kept[0], logit[0])
     with torch.no_grad():
-        cut = network.image.trunk(images[:1])
-        logit, signed = grad_cam(cut, partial(network.tail, columns=columns[:1]))
-        assert abs(logit - float(network(images[:1], columns[:1]))) < 1e-5
+        found, signed = grad_cam(network.image.trunk(inputs[0]), lambda f: network.tail(f, *inputs[1:]))
+    assert kept[0].shape == (1, 112, 7, 7, 2)
+    assert abs(found - float(logit)) < 1e-5
     scale = expected.abs().max()
     assert scale > 0
     assert (signed - expected).abs().max() / scale < 1e-4

@@ -42,3 +42,11 @@ def test_the_network_is_its_trunk_and_its_tail() -> None:
         logits = network(image, columns)
         assert logits.shape == (2,)
         assert torch.equal(network.tail(network.image.trunk(image), columns), logits)
+        assert torch.equal(network.head(network.image(image), columns), logits)
+
+
+def test_the_whole_network_has_the_size_of_its_parts() -> None:
+    """5,017,294 for EN-PCT (the paper says 5.3 million), 66,945 for the fusion, and TabNet for 27 variables."""
+    network = MultimodalNetwork((1, 2, 1, 4, 3, 2, *(1,) * 21))
+    sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()}
+    assert sizes == {"image": 5_017_294, "clinical": 325_482, "fusion": 66_945}

@@ -14,11 +14,11 @@ from models.predictors.porcelain import Porcelain
 from models.registry import PREDICTORS
 from node.domain.clinical import ClinicalRecord
 from node.domain.imaging import BoolArray, Roi, Volume
-from node.domain.prediction import Case
+from node.domain.prediction import Case, Prediction
 from node.domain.reasons import ReasonCode
 from node.errors import BundleError, Refused
 
-SHAPE = (8, 48, 48)
+SHAPE = (8, 64, 64)
 Predictor = Porcelain | Gtrnet
 
 
@@ -54,6 +54,21 @@ def test_values_that_are_no_numbers_are_refused(predictor: Predictor, case: Case
     hu = case.volume.hu.copy()
     hu[0, 0, 0] = value
     assert reason(predictor, replace(case, volume=replace(case.volume, hu=hu))) is ReasonCode.INPUT_CONTRACT
+
+
+def test_the_first_value_that_is_no_number_is_named(predictor: Predictor, case: Case) -> None:
+    """With slice, row and column."""
+    hu = case.volume.hu.copy()
+    hu[5, 7, 9] = hu[6, 0, 0] = np.nan
+    with pytest.raises(Refused, match="not a finite number: slice 5, row 7, column 9"):
+        predictor.predict(replace(case, volume=replace(case.volume, hu=hu)))
+
+
+def test_huge_numbers_are_numbers(predictor: Predictor, case: Case) -> None:
+    """A value whose square overflows is finite all the same: outside the region it changes nothing."""
+    hu = case.volume.hu.copy()
+    hu[0, 0, 0] = 1e30
+    assert predictor.predict(replace(case, volume=replace(case.volume, hu=hu))).scores == predictor.predict(case).scores
 
 
 def test_opposite_infinities_are_refused(predictor: Predictor, case: Case) -> None:
@@ -133,3 +148,52 @@ def test_building_leaves_the_global_generator_alone(spoil: Callable[..., Path]) 
     state = torch.get_rng_state()
     Porcelain(bundle)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_many_cases_are_one_batch(predictor: Predictor, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The images of all cases go through the trunk together, and each case gets the answer it would get alone."""
+    other = replace(case, volume=replace(case.volume, hu=np.flip(case.volume.hu, axis=0).copy()))
+    alone = [predictor.predict(each) for each in (case, other)]
+    batches: list[int] = []
+    trunk = predictor._trunk
+    monkeypatch.setattr(predictor, "_trunk", lambda *inputs: batches.append(len(inputs[0])) or trunk(*inputs))
+    together = predictor.predict_many((case, other))
+    assert len(batches) == 1
+    for one, many in zip(alone, together, strict=True):
+        assert isinstance(many, Prediction)
+        assert many.conclusion is one.conclusion
+        assert [score.probability for score in many.scores] == pytest.approx(
+            [s.probability for s in one.scores], abs=1e-5
+        )
+        assert np.allclose(many.explanation.saliency, one.explanation.saliency, atol=1e-3)
+
+
+def test_a_refused_case_does_not_stop_the_others(predictor: Predictor, case: Case) -> None:
+    """Among many, the refused one has its reason where its answer would be."""
+    empty = replace(case, roi=replace(case.roi, mask=case.roi.mask & False))
+    first, second, third = predictor.predict_many((case, empty, case))
+    assert isinstance(second, Refused)
+    assert second.reason.code is ReasonCode.ROI_EMPTY
+    assert isinstance(first, Prediction)
+    assert isinstance(third, Prediction)
+    assert first.notes[0].code == "DISCLAIMER"
+
+
+def test_no_case_is_no_answer(predictor: Predictor) -> None:
+    """An empty batch asks the network nothing."""
+    assert predictor.predict_many(()) == ()
+
+
+def test_warm_changes_the_speed_and_not_the_answer(case: Case, predictor: Predictor, tmp_path: Path) -> None:
+    """On the fast path the probabilities stay within 1e-4 and the map is the same to the eye; what it needs is kept."""
+    fresh = type(predictor)(Bundle.open(shipped(predictor.name)), cache=tmp_path)
+    before = fresh.predict(case)
+    fresh.warm()
+    after = fresh.predict(case)
+    assert not isinstance(fresh._trunk, torch.nn.Module)
+    assert len(list(tmp_path.iterdir())) == 1
+    assert after.conclusion is before.conclusion
+    assert [score.probability for score in after.scores] == pytest.approx(
+        [score.probability for score in before.scores], abs=1e-4
+    )
+    assert np.abs(after.explanation.saliency - before.explanation.saliency).max() < 1e-3

@@ -1,5 +1,7 @@
 """PORCELAIN's predictor: preprocessing, decision and explanation on the CT's own grid."""
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from models.bundle import Bundle
+from models.bundle import Bundle, shipped
+from models.networks.en_pct import MAP_STAGE
 from models.predictors.porcelain import Porcelain
+from models.predictors.variants import VARIANTS
+from models.preprocessing.axes import slices_last
+from models.preprocessing.clinical import Number
+from models.preprocessing.clinical_fit import PORCELAIN
 from models.preprocessing.fitting import Fit
+from models.preprocessing.lesion import prepare
 from node.domain.clinical import ClinicalRecord, ClinicalValue, ClinicalVariable
 from node.domain.coding import Anatomy
 from node.domain.imaging import BoolArray, Roi, Volume
@@ -27,6 +35,17 @@ KNOWN = ClinicalRecord(
         ClinicalValue(ClinicalVariable.WEIGHT, 70.0, "kg", "test"),
     )
 )
+
+
+def complete() -> ClinicalRecord:
+    """A value for each variable that the model asks for."""
+    values = []
+    for what in PORCELAIN:
+        if isinstance(what, Number):
+            values.append(ClinicalValue(what.variable, sum(what.plausible) / 3, what.unit, "test"))
+        else:
+            values.append(ClinicalValue(what.variable, what.categories[0][0], "", "test"))
+    return ClinicalRecord(tuple(values))
 
 
 @pytest.fixture
@@ -74,8 +93,8 @@ def test_the_encoder_is_given_rows_columns_slices(
 ) -> None:
     """The tensor is 1 x 1 x 100 x 100 x 30 with the region in the middle, z-scored inside and 0 outside."""
     seen: list[torch.Tensor] = []
-    trunk = porcelain._network.image.trunk
-    monkeypatch.setattr(porcelain._network.image, "trunk", lambda image: seen.append(image) or trunk(image))
+    trunk = porcelain._trunk
+    monkeypatch.setattr(porcelain, "_trunk", lambda image: seen.append(image) or trunk(image))
     porcelain.predict(case)
     (image,) = seen
     assert image.shape == (1, 1, 100, 100, 30)
@@ -136,9 +155,11 @@ def test_without_evidence_the_largest_slices_are_shown(
     porcelain: Porcelain, case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An all-zero map stays all zero, is called empty, and the region's largest slices are shown."""
-    monkeypatch.setattr(porcelain, "_run", lambda *_: (0.0, torch.zeros(1, 1, 7, 7, 2)))
+    run = porcelain._run
+    monkeypatch.setattr(porcelain, "_run", lambda *given: (run(*given)[0], torch.zeros(1, 1, 7, 7, 2), run(*given)[2]))
     explanation = porcelain.predict(case).explanation
     assert explanation.is_empty
+    assert explanation.roi_dice == 0.0
     assert explanation.key_slices == (5, 4, 6)
 
 
@@ -150,20 +171,194 @@ def test_what_the_crop_loses_is_said(
     mask = np.zeros(volume.hu.shape, dtype=bool)
     mask[2:42, 5:15, 5:15] = True
     prediction = porcelain.predict(Case(volume, make_roi(volume, Anatomy.PANCREAS, mask), KNOWN))
-    assert [note.code for note in prediction.notes] == ["DISCLAIMER", "CROP_LOSS"]
+    assert [note.code for note in prediction.notes] == ["DISCLAIMER", "CROP_LOSS", "CLINICAL_IMPUTED"]
     assert "25.0%" in prediction.notes[1].text
     assert prediction.explanation.start_zyx == (7, 5, 5)
     assert prediction.explanation.saliency.shape == (30, 10, 10)
 
 
 def test_what_was_imputed_is_said(porcelain: Porcelain, case: Case) -> None:
-    """Imputed variables are named in the prediction and in a note; with all values there is no note."""
-    complete = porcelain.predict(case)
-    assert complete.clinical_used == ("age", "bmi", "sex")
-    assert [note.code for note in complete.notes] == ["DISCLAIMER"]
-    empty = porcelain.predict(replace(case, clinical=ClinicalRecord()))
-    assert (empty.clinical_used, empty.clinical_imputed) == ((), ("age", "bmi", "sex"))
-    assert empty.notes[1].text == "3 of 3 clinical variables were imputed: age, bmi, sex."
+    """Imputed variables are named in the prediction and in a note; with all values there is no such note."""
+    partial = porcelain.predict(case)
+    assert partial.clinical_used == ("age", "sex", "bmi")
+    assert partial.clinical_imputed[:3] == ("clinical_t", "clinical_n", "lesion_site")
+    assert [note.code for note in partial.notes] == ["DISCLAIMER", "CLINICAL_IMPUTED"]
+    assert partial.notes[1].text.startswith("24 of 27 clinical variables were imputed: clinical_t, clinical_n, ")
+    full = porcelain.predict(replace(case, clinical=complete()))
+    assert "CLINICAL_IMPUTED" not in [note.code for note in full.notes]
+    assert (len(full.clinical_used), full.clinical_imputed) == (27, ())
+
+
+def test_a_clinical_n_category_is_said_to_be_one(porcelain: Porcelain, case: Case) -> None:
+    """It leads in the paper, where it was presumably pathological: whoever gives one is told."""
+    given = ClinicalRecord((*KNOWN.values, ClinicalValue(ClinicalVariable.CLINICAL_N, "cN1", "", "test")))
+    notes = porcelain.predict(replace(case, clinical=given)).notes
+    assert [note.code for note in notes] == ["DISCLAIMER", "CLINICAL_IMPUTED", "CLINICAL_N"]
+
+
+def test_what_cannot_be_believed_is_said(porcelain: Porcelain, case: Case) -> None:
+    """A recorded value that is not plausible is imputed, and named in a note without the value."""
+    odd = ClinicalRecord((*KNOWN.values, ClinicalValue(ClinicalVariable.ALBUMIN, 4000.0, "g/L", "test")))
+    prediction = porcelain.predict(replace(case, clinical=odd))
+    assert [note.code for note in prediction.notes] == ["DISCLAIMER", "CLINICAL_IMPUTED", "CLINICAL_DISBELIEVED"]
+    assert prediction.notes[2].text.endswith("imputed: albumin.")
+    assert "4000" not in prediction.notes[2].text
+
+
+def test_each_variable_and_the_image_have_a_contribution(porcelain: Porcelain, case: Case) -> None:
+    """28 Shapley values add up from the base to the logit, the largest first, each with what went in."""
+    prediction = porcelain.predict(case)
+    found = prediction.attribution
+    assert found is not None
+    assert len(found.contributions) == 28
+    total = found.base_logit + sum(each.logits for each in found.contributions)
+    assert total == pytest.approx(found.logit, abs=1e-5)
+    assert 1 / (1 + np.exp(-found.logit)) == pytest.approx(prediction.scores[0].probability)
+    sizes = [abs(each.logits) for each in found.contributions]
+    assert sizes == sorted(sizes, reverse=True)
+    by_name = {each.name: each for each in found.contributions}
+    assert (by_name["age"].answer, by_name["age"].is_imputed) == ("66 years", False)
+    assert (by_name["bmi"].answer, by_name["bmi"].is_imputed) == ("24.22 kg/m2", False)
+    assert by_name["cea"].is_imputed
+    assert (by_name["image"].answer, by_name["image"].is_imputed) == ("", False)
+
+
+def test_the_overlap_with_the_region_is_reported(porcelain: Porcelain, case: Case) -> None:
+    """Dice of the map, binarised at half its maximum, with the mask."""
+    explanation = porcelain.predict(case).explanation
+    seen = np.zeros(SHAPE, dtype=bool)
+    box = tuple(slice(a, a + n) for a, n in zip(explanation.start_zyx, explanation.saliency.shape, strict=True))
+    seen[box] = explanation.saliency >= 0.5
+    expected = 2 * (seen & case.roi.mask).sum() / (seen.sum() + case.roi.mask.sum())
+    assert explanation.roi_dice == pytest.approx(expected)
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def variant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Porcelain:
+    """Each of the seven models with seeded weights."""
+    path = tmp_path_factory.mktemp("bundles") / "porcelain"
+    shutil.copytree(shipped("porcelain"), path)
+    file = path / "configs" / "metadata.json"
+    values = json.loads(file.read_text(encoding="utf-8"))
+    values["celadon"]["parameters"]["variant"] = request.param
+    file.write_text(json.dumps(values), encoding="utf-8")
+    return Porcelain(Bundle.open(path))
+
+
+def test_every_variant_predicts_and_explains(variant: Porcelain, case: Case) -> None:
+    """A moderate score that the image moves, a map with the region in it, and SHAP where there are clinical columns."""
+    prediction = variant.predict(case)
+    is_multimodal = variant._variant.is_multimodal
+    assert 0.01 < prediction.scores[0].probability < 0.99
+    explanation = prediction.explanation
+    covered = np.zeros(SHAPE, dtype=bool)
+    covered[tuple(slice(a, a + n) for a, n in zip(explanation.start_zyx, explanation.saliency.shape, strict=True))] = (
+        True
+    )
+    assert not (case.roi.mask & ~covered).any()
+    assert explanation.saliency.max() in {0.0, 1.0}
+    assert (prediction.attribution is not None) == is_multimodal
+    assert (len(prediction.clinical_used) > 0) == is_multimodal
+    hu = case.volume.hu.copy()
+    hu[case.roi.mask] = hu[case.roi.mask][::-1]
+    changed = variant.predict(replace(case, volume=replace(case.volume, hu=hu)))
+    assert changed.scores[0].probability != prediction.scores[0].probability
+
+
+def test_every_variant_is_explained_by_grad_cam_of_its_own_network(variant: Porcelain, case: Case) -> None:
+    """The map from the tail alone equals that of hooks on the whole network with a full backward pass, to 1e-4."""
+    network = variant._network
+    record = variant._table.encode(case.clinical) if variant._table else None
+    columns = variant._columns(record)
+    image = prepare(case.volume, case.roi.mask, variant._variant.region, variant._window, (30, 100, 100)).values
+    with torch.no_grad():
+        features = variant._trunk(torch.from_numpy(slices_last(image))[None, None])
+        logit, signed, embedding = variant._run(features, columns)
+    kept: list[torch.Tensor] = []
+    with network.image.stages[MAP_STAGE].register_forward_hook(lambda _module, _inputs, output: kept.append(output)):
+        tensor = torch.from_numpy(slices_last(image))[None, None].requires_grad_()
+        whole = network(tensor, *columns)
+    (gradient,) = torch.autograd.grad(whole[0], kept[0])
+    expected = (gradient.mean(dim=(2, 3, 4), keepdim=True) * kept[0]).sum(dim=1, keepdim=True).detach()
+    assert logit == pytest.approx(float(whole.detach()), abs=1e-5)
+    assert float((signed - expected).abs().max() / expected.abs().max()) < 1e-4
+    with torch.no_grad():
+        assert torch.allclose(embedding, network.image(tensor), atol=1e-4)
+
+
+def test_every_variant_turns_the_map_for_a_low_conclusion(variant: Porcelain, case: Case) -> None:
+    """Seen from the other side of the threshold, the map shows what was negative; together they cover what was seen."""
+    maps = {}
+    own = variant._threshold
+    for threshold, conclusion in ((0.0, Conclusion.NTR_HIGH), (1.0, Conclusion.NTR_LOW)):
+        variant._threshold = threshold
+        prediction = variant.predict(case)
+        assert prediction.conclusion is conclusion
+        maps[conclusion] = prediction.explanation.saliency
+    variant._threshold = own
+    assert not np.allclose(maps[Conclusion.NTR_HIGH], maps[Conclusion.NTR_LOW])
+
+
+def test_every_variant_puts_a_hot_cell_where_it_belongs(
+    variant: Porcelain, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One cell of the 7 x 7 x 2 map lights up the same place of the CT as it was read from."""
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[1:9, 5:55, 5:65] = True
+    cell = (4, 2, 1)
+
+    def hot(*_: object) -> tuple[float, torch.Tensor, torch.Tensor]:
+        signed = torch.zeros(1, 1, 7, 7, 2)
+        signed[(0, 0, *cell)] = 1.0 if variant._threshold < 0.5 else -1.0
+        return 0.0, signed, torch.zeros(1, 256)
+
+    monkeypatch.setattr(variant, "_run", hot)
+    monkeypatch.setattr(variant, "_attribution", lambda *_: None)
+    monkeypatch.setattr(variant, "_threshold", 0.1)
+    explanation = variant.predict(replace(case, roi=replace(case.roi, mask=mask))).explanation
+    z, y, x = (
+        a + int(i)
+        for a, i in zip(
+            explanation.start_zyx,
+            np.unravel_index(int(explanation.saliency.argmax()), explanation.saliency.shape),
+            strict=True,
+        )
+    )
+    # The centre of the cell in the 100 x 100 x 30 input, from the middle of the input, which is the middle of the box.
+    off_rows, off_columns, off_slices = (
+        (c + 0.5) * size / n - size / 2 for c, size, n in zip(cell, (100, 100, 30), (7, 7, 2), strict=True)
+    )
+    mm = (3.0, 0.9, 0.8) if variant._variant.region.dilation_mm else (1.0, 1.0, 1.0)
+    middle = (4.5, 29.5, 34.5)
+    expected = (middle[0] + off_slices / mm[0], middle[1] + off_rows / mm[1], middle[2] + off_columns / mm[2])
+    reach = (30 / 2 / 2 / mm[0] + 1, 100 / 7 / 2 / mm[1] + 1, 100 / 7 / 2 / mm[2] + 1)
+    assert all(abs(a - b) <= r for a, b, r in zip((z, y, x), expected, reach, strict=True))
+
+
+def test_a_value_in_an_unknown_unit_is_refused(porcelain: Porcelain, case: Case) -> None:
+    """With a code, the variable and the unit."""
+    wrong = ClinicalRecord((ClinicalValue(ClinicalVariable.HAEMOGLOBIN, 13.0, "stone", "test"),))
+    with pytest.raises(Refused, match="haemoglobin, from test: the unit 'stone'") as refused:
+        porcelain.predict(replace(case, clinical=wrong))
+    assert refused.value.reason.code is ReasonCode.CLINICAL_VALUE
+
+
+def test_too_many_missing_values_are_refused(spoil: Callable[..., Path], case: Case) -> None:
+    """Beyond the bundle's limit there is no prediction, and the reason names what is missing."""
+    path = spoil("porcelain", lambda celadon: celadon["parameters"].update(max_imputed=5))
+    with pytest.raises(Refused, match="24 of 27 are missing, 5 may be: clinical_t") as refused:
+        Porcelain(Bundle.open(path)).predict(case)
+    assert refused.value.reason.code is ReasonCode.CLINICAL_MISSING
+
+
+def test_a_region_at_the_very_corner_is_read(variant: Porcelain, case: Case) -> None:
+    """One slice, one corner: the map stays inside the volume."""
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[0, :6, :6] = True
+    explanation = variant.predict(replace(case, roi=replace(case.roi, mask=mask))).explanation
+    ends = [a + n for a, n in zip(explanation.start_zyx, explanation.saliency.shape, strict=True)]
+    assert min(explanation.start_zyx) >= 0
+    assert all(end <= size for end, size in zip(ends, SHAPE, strict=True))
 
 
 def test_a_region_of_equal_values_is_refused(porcelain: Porcelain, case: Case) -> None:

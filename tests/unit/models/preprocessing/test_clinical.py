@@ -10,17 +10,20 @@ import pytest
 from models.bundle import Bundle, shipped
 from models.fields import Fields
 from models.preprocessing.clinical import ClinicalTable
+from models.preprocessing.clinical_fit import PORCELAIN
 from node.domain.clinical import ClinicalRecord, ClinicalValue, ClinicalVariable
-from node.errors import BundleError
+from node.domain.reasons import ReasonCode
+from node.errors import BundleError, Refused
 
 AGE = {"variable": "age", "unit": "a", "plausible": [0, 120], "log1p": False, "mean": 60, "sd": 10, "imputed": 65}
 BMI = {"variable": "bmi", "unit": "kg/m2", "plausible": [8, 80], "log1p": True, "mean": 3, "sd": 0.5, "imputed": 24}
 SEX = {"variable": "sex", "categories": [["F", "female"], ["M", "male"]], "imputed": "M"}
 
 
-def table(*entries: dict[str, Any]) -> ClinicalTable:
+def table(*entries: dict[str, Any], max_imputed: int = 9) -> ClinicalTable:
     """The table of these entries."""
-    return ClinicalTable.read(Fields(Path("metadata.json"), {"clinical": list(entries)}))
+    values = {"clinical": list(entries), "parameters": {"max_imputed": max_imputed}}
+    return ClinicalTable.read(Fields(Path("metadata.json"), values))
 
 
 def record(**values: tuple[float | str, str]) -> ClinicalRecord:
@@ -57,17 +60,64 @@ def test_bmi_comes_from_height_and_weight() -> None:
 
 
 def test_numbers_are_converted_by_unit() -> None:
-    """Months become years; a unit that is not known is not guessed at."""
+    """Months become years; a unit that is not known refuses the case, since it would be wrong for every patient."""
     assert np.allclose(table(AGE).encode(record(age=(600.0, "mo"))).columns, [-1.0])
-    assert table(AGE).encode(record(age=(50.0, "stone"))).imputed == ("age",)
+    with pytest.raises(Refused, match="age") as refused:
+        table(AGE).encode(record(age=(50.0, "stone")))
+    assert refused.value.reason.code is ReasonCode.CLINICAL_VALUE
 
 
-@pytest.mark.parametrize("value", [-3.0, 400.0, math.nan, math.inf, "old"])
-def test_what_cannot_be_believed_is_imputed(value: float | str) -> None:
-    """A value outside the plausible range, or none at all, does not reach the network."""
-    encoded = table(AGE).encode(record(age=(value, "a")))
-    assert encoded.imputed == ("age",)
-    assert np.isfinite(encoded.columns).all()
+@pytest.mark.parametrize("value", [math.nan, math.inf, "old"])
+def test_what_is_no_number_is_refused(value: float | str) -> None:
+    """A number that is none refuses the case with a code."""
+    with pytest.raises(Refused) as refused:
+        table(AGE).encode(record(age=(value, "a")))
+    assert refused.value.reason.code is ReasonCode.CLINICAL_VALUE
+
+
+@pytest.mark.parametrize("value", [-3.0, 400.0])
+def test_what_cannot_be_believed_is_imputed(value: float) -> None:
+    """A value outside the plausible range does not reach the network, and is named."""
+    encoded = table(AGE, BMI).encode(record(age=(value, "a"), bmi=(25.0, "kg/m2")))
+    assert (encoded.imputed, encoded.disbelieved) == (("age",), ("age",))
+    assert np.allclose(encoded.columns[0], 0.5)
+
+
+def test_nothing_is_derived_from_what_cannot_be_believed() -> None:
+    """A ratio of an implausible count is imputed like the count itself."""
+    count = {"unit": "10*9/L", "plausible": [0.01, 100], "log1p": False, "mean": 0, "sd": 1, "imputed": 2}
+    rows = [count | {"variable": name} for name in ("neutrophils", "lymphocytes")]
+    nlr = {"variable": "nlr", "unit": "1", "plausible": [0, 500], "log1p": False, "mean": 0, "sd": 1, "imputed": 3}
+    given = {"neutrophils": (6.0, "10*9/L"), "lymphocytes": (1500.0, "10*9/L")}
+    encoded = table(*rows, nlr).encode(record(**given))
+    assert encoded.columns.tolist() == [6.0, 2.0, 3.0]
+    assert (encoded.imputed, encoded.disbelieved) == (("lymphocytes", "nlr"), ("lymphocytes",))
+    good = table(*rows, nlr).encode(record(**given | {"lymphocytes": (1500.0, "/uL")}))
+    assert good.columns.tolist() == [6.0, 1.5, 4.0]
+
+
+@pytest.mark.parametrize(("limit", "is_refused"), [(2, False), (1, True), (0, True)])
+def test_too_many_missing_values_are_refused(limit: int, is_refused: bool) -> None:
+    """Up to the bundle's limit values are imputed; beyond it the case is refused, with their names."""
+    bounded = table(AGE, BMI, SEX, max_imputed=limit)
+    if not is_refused:
+        assert len(bounded.encode(record(age=(70.0, "a"))).imputed) == 2
+        return
+    with pytest.raises(Refused, match=f"2 of 3 are missing, {limit} may be: bmi, sex") as refused:
+        bounded.encode(record(age=(70.0, "a")))
+    assert refused.value.reason.code is ReasonCode.CLINICAL_MISSING
+
+
+def test_answers_say_what_went_in() -> None:
+    """Each variable's value with a unit that a person reads, and whether it was imputed."""
+    marker = {"variable": "ca19_9", "unit": "[arb'U]/mL", "plausible": [0, 1e6], "log1p": True}
+    marker |= {"mean": 4, "sd": 2, "imputed": 50}
+    answers = table(AGE, marker, SEX).encode(record(sex=("female", ""), ca19_9=(123456.7, "kU/L"))).answers
+    assert [(answer.text, answer.is_imputed) for answer in answers] == [
+        ("65 years", True),
+        ("123457 U/mL", False),
+        ("F", False),
+    ]
 
 
 @pytest.mark.parametrize(("word", "columns"), [("female", [1, 0]), ("f", [1, 0]), ("M", [0, 1]), (" male ", [0, 1])])
@@ -80,7 +130,8 @@ def test_the_words_of_a_category_mean_the_same(word: str, columns: list[int]) ->
 
 def test_another_category_is_imputed() -> None:
     """A word that the training data did not have becomes the mode, and is counted as imputed."""
-    assert table(SEX).encode(record(sex=("O", ""))).imputed == ("sex",)
+    encoded = table(SEX).encode(record(sex=("O", "")))
+    assert (encoded.imputed, encoded.disbelieved) == (("sex",), ("sex",))
 
 
 @pytest.mark.parametrize(
@@ -89,6 +140,7 @@ def test_another_category_is_imputed() -> None:
         (AGE | {"variable": "shoe"}, r"clinical\[0\]\.variable is 'shoe'"),
         (AGE | {"sd": 0}, r"clinical\[0\]\.sd"),
         (AGE | {"log1p": "no"}, r"clinical\[0\]\.log1p"),
+        (AGE | {"log1p": True, "plausible": [-5, 5]}, r"clinical\[0\]\.plausible"),
         (SEX | {"categories": ["F", "M"]}, r"clinical\[0\]\.categories"),
         (SEX | {"imputed": "O"}, r"clinical\[0\]\.imputed"),
     ],
@@ -99,8 +151,12 @@ def test_a_wrong_table_is_named(entry: dict[str, Any], words: str) -> None:
         table(entry)
 
 
-def test_the_shipped_table_has_what_a_header_gives() -> None:
-    """The shipped bundle uses age, BMI and sex, and says that its numbers are placeholders."""
-    celadon = Bundle.open(shipped("porcelain")).celadon
-    assert [variable.variable.value for variable in ClinicalTable.read(celadon).variables] == ["age", "bmi", "sex"]
-    assert "placeholders" in celadon.text("clinical_note")
+def test_the_shipped_table_is_the_papers() -> None:
+    """The shipped bundle asks for every variable of the paper in 34 columns, and calls its numbers placeholders."""
+    bundle = Bundle.open(shipped("porcelain"))
+    read = ClinicalTable.read(bundle.celadon)
+    assert tuple(variable.what for variable in read.variables) == PORCELAIN
+    assert "placeholders" in bundle.celadon.text("clinical_note")
+    said = bundle.metadata.child("network_data_format").child("inputs").child("columns")
+    assert said.natural("num_channels") == len(read.columns) == sum(read.groups) == 34
+    assert list(said.child("channel_def").values.values()) == list(read.columns)

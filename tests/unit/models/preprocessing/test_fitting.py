@@ -29,10 +29,14 @@ def test_undoing_brings_every_kept_voxel_back(box: tuple[int, int, int]) -> None
     assert np.array_equal(fit.undo(fit.apply(values)), values[fit.kept])
 
 
-def test_what_a_crop_loses_is_counted_in_voxels_of_the_region() -> None:
-    """The lost fraction counts set voxels, not box volume; padding loses nothing."""
-    mask = np.zeros((1, 1, 8), dtype=bool)
-    mask[..., [0, 3, 4, 5]] = True
-    assert Fit.between((1, 1, 8), (1, 1, 4)).lost_fraction(mask) == 0.25
-    assert Fit.between((1, 1, 8), (1, 1, 20)).lost_fraction(mask) == 0.0
-    assert Fit.between((1, 1, 8), (1, 1, 4)).lost_fraction(np.zeros_like(mask)) == 0.0
+def test_a_box_somewhere_is_kept_somewhere() -> None:
+    """The kept part in the indices of the array that the box was cut from."""
+    fit = Fit.between((2, 6, 3), (4, 2, 3))
+    assert fit.within((slice(10, 12), slice(20, 26), slice(5, 8))) == (slice(10, 12), slice(22, 24), slice(5, 8))
+
+
+def test_a_kept_part_is_placed_like_the_whole() -> None:
+    """Placing the kept part alone gives the same as fitting the whole box."""
+    values = np.random.default_rng(0).random((40, 7, 120)).astype(np.float32)
+    fit = Fit.between(values.shape, (30, 100, 100))
+    assert np.array_equal(fit.place(values[fit.kept]), fit.apply(values))

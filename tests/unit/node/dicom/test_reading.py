@@ -237,6 +237,15 @@ def test_undecodable_pixels_are_held_for_a_person(syntax: UID, tmp_path: Path) -
     assert "Made" not in str(held.value)
 
 
+@pytest.mark.parametrize("interpretation", ["PALETTE COLOR", "RGB", "YBR_FULL"])
+def test_colours_are_no_hounsfield_units(interpretation: str, tmp_path: Path) -> None:
+    """Whatever rescale stands beside them."""
+    path = write([ct_slice(PhotometricInterpretation=interpretation)], tmp_path)[0]
+    with pytest.raises(Refused) as refused:
+        read_hounsfield(path)
+    assert refused.value.reason.code is ReasonCode.NO_RESCALE
+
+
 def test_a_stored_file_that_is_broken_is_held_for_a_person(tmp_path: Path) -> None:
     """A file that the disk gives back as something else than DICOM is quarantined as undecodable."""
     (tmp_path / "image.dcm").write_bytes(b"no DICOM at all")

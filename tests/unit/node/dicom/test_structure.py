@@ -66,8 +66,8 @@ def test_elements_are_found_in_every_encoding(syntax: UID) -> None:
     assert made.pixels
     assert (made.pixels.tag, made.pixels.end, made.pixels.fragments) == (0x7FE00010, len(content), None)
     assert made.pixels.end - made.pixels.start == 16 * 20 * 2
-    ((begin, end),) = made.read
-    assert content[begin:end].endswith(b"\x10\0" if syntax.is_little_endian else b"\0\x10")
+    (read,) = made.read
+    assert content[read.value : read.end] == (b"\x10\0" if syntax.is_little_endian else b"\0\x10")
 
 
 def test_fragments_have_their_places() -> None:
@@ -107,7 +107,7 @@ def test_sequences_are_looked_through() -> None:
 def test_sequences_may_end_by_length_or_by_delimiter(nested: bytes) -> None:
     """In any mixture (PS3.5 section 7.5.2)."""
     made = found(nested + element(ROWS, b"US", b"\x10\0"), ROWS)
-    assert made.read == [(len(nested), len(nested) + 10)]
+    assert [(one.begin, one.end) for one in made.read] == [(len(nested), len(nested) + 10)]
 
 
 @pytest.mark.parametrize(
@@ -179,3 +179,13 @@ def test_items_may_switch_to_implicit_vr() -> None:
     """As some writers do, and pydicom follows."""
     within = struct.pack("<HHI", 0x0010, 0x0010, 4) + b"A^B "
     assert found(element(SQ, b"SQ", item(within))).elements == 3
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_what_stands_before_a_value_is_told(syntax: UID) -> None:
+    """Tag, VR when there is one, and where the value begins."""
+    content = as_file(with_meta(ct_slice(), syntax))
+    offset = 144 + struct.unpack_from("<I", content, 140)[0]
+    (read,) = structure_of(content, offset, implicit=syntax.is_implicit_VR, big_endian=False, read={ROWS}).read
+    assert (read.tag, read.vr) == (ROWS, b"" if syntax.is_implicit_VR else b"US")
+    assert content[read.value : read.end] == b"\x10\0"

@@ -24,6 +24,7 @@ from pydicom.uid import (
 )
 
 from node.dicom import validation
+from node.dicom.reading import instance_from
 from node.dicom.status import REFUSAL_STATUS
 from node.dicom.structure import DEEPEST_SEQUENCE
 from node.dicom.validation import validate
@@ -339,3 +340,34 @@ def test_an_image_with_a_jp2_header_begins_with_it() -> None:
     stream = next(generate_frames(image.PixelData, number_of_frames=1))
     image.PixelData = encapsulate([b"\x00\x00\x00\x0cjP  \r\n\x87\n" + bytes(2000) + stream])
     assert admit(as_file(image), image)
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_a_header_of_plain_text_is_read_as_pydicom_reads_it(implicit: bool) -> None:
+    """Element by element from the bytes, or by pydicom as a whole: the same instance."""
+    content = implicit_file() if implicit else native_file()
+    dataset = dcmread(BytesIO(content))
+    assert admit(content, dataset) == instance_from(dataset, dataset.file_meta.TransferSyntaxUID)
+
+
+def test_one_value_that_is_not_plain_spoils_no_other() -> None:
+    """A name in another repertoire is decoded, and the rest is as it was."""
+    image = ct_slice(SpecificCharacterSet="ISO_IR 100", PatientName="M\xfcller^Zo\xeb")
+    made = admit(as_file(image), image)
+    assert made.patient.name == "M\xfcller^Zo\xeb"
+    assert (made.rows, made.modality) == (image.Rows, "CT")
+
+
+def test_no_samples_are_no_pixels() -> None:
+    """Zero is a value, and not the absence of one."""
+    image = ct_slice(SamplesPerPixel=0)
+    assert reason(as_file(image), image) is ReasonCode.PIXEL_DATA_LENGTH
+
+
+def test_a_vr_that_there_is_not_is_refused() -> None:
+    """Even where nothing else hangs on the element."""
+    image = ct_slice(AcquisitionTime="")
+    content = as_file(image)
+    at = content.index(b"\x08\0\x32\0TM")
+    broken = content[: at + 4] + b"T\x0c" + content[at + 6 :]
+    assert reason(broken, image) is ReasonCode.NOT_PARSEABLE

@@ -7,6 +7,7 @@ import pytest
 
 from node.domain.prediction import Prediction
 from node.domain.reporting import Report
+from node.reports.drawing import Canvas
 from tests.unit.node.reports.factory import CtSpec, build_report, gtrnet
 
 ReportFactory = Callable[..., Report]
@@ -20,3 +21,17 @@ def make_report(tmp_path: Path) -> ReportFactory:
         return build_report(tmp_path, prediction or gtrnet(), spec)
 
     return make
+
+
+@pytest.fixture
+def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every line of text that is drawn."""
+    drawn: list[str] = []
+    original = Canvas.text
+
+    def text(self: Canvas, at: tuple[int, int], words: str, *args: object, **options: object) -> None:
+        drawn.append(words)
+        original(self, at, words, *args, **options)
+
+    monkeypatch.setattr(Canvas, "text", text)
+    return drawn

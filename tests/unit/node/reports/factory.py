@@ -16,9 +16,14 @@ from node.domain.identifiers import FrameOfReferenceUID, InstanceUID, JobId, Ser
 from node.domain.imaging import Geometry, Instance, PatientIdentity, Roi, Series, Volume
 from node.domain.prediction import (
     AlgorithmIdentity,
+    Attribution,
     Conclusion,
+    Contribution,
     Explanation,
     ExplanationMethod,
+    Interval,
+    Nomogram,
+    NomogramItem,
     Note,
     Prediction,
     Quantity,
@@ -179,4 +184,40 @@ def porcelain(*, empty: bool = False, status: TrainingStatus = TrainingStatus.PH
         notes=(Note("CROP", "12 % of the lesion lie outside the box that the model sees."),),
         clinical_used=("age",),
         clinical_imputed=("CA19-9", "CEA"),
+    )
+
+
+def attribution() -> Attribution:
+    """Shapley values of five inputs, one of them imputed, the strongest first."""
+    rows = (
+        Contribution("ca19_9", 1.25, "820 U/mL"),
+        Contribution("image", -0.62),
+        Contribution("clinical_n", 0.4, "N1"),
+        Contribution("cea", 0.05, "3.1 ug/L", is_imputed=True),
+        Contribution("age", -0.02, "65 years"),
+    )
+    return Attribution(-0.045, -0.045 + sum(row.logits for row in rows), rows)
+
+
+def nomogram() -> Nomogram:
+    """A nomogram's reading with one unknown item."""
+    items = (
+        NomogramItem(
+            "Rad-score", "0.80", Interval(63.0, 63.0), tuple((f"{s}", 50.0 + s * 50 / 3) for s in range(-3, 4))
+        ),
+        NomogramItem("Tumour size", "6.1 cm", Interval(13.0, 13.0), (("< 5 cm", 0.0), (">= 5 cm", 13.0))),
+        NomogramItem("Differentiation", None, Interval(0.0, 22.0), (("well", 0.0), ("moderate", 4.0), ("poor", 22.0))),
+        NomogramItem(
+            "Lauren type", "diffuse", Interval(22.0, 22.0), (("mixed", 0.0), ("intestinal", 2.0), ("diffuse", 22.0))
+        ),
+    )
+    probabilities = (
+        (Quantity.T1, Interval(0.02, 0.05)),
+        (Quantity.T2, Interval(0.07, 0.15)),
+        (Quantity.T3, Interval(0.31, 0.38)),
+        (Quantity.T4, Interval(0.42, 0.6)),
+    )
+    total = Interval(98.0, 120.0)
+    return Nomogram(
+        items, total, probabilities, ("The published intercepts fit centred covariates: not recalibrated here.",)
     )

@@ -2,12 +2,13 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 
 from pydicom import Dataset, dcmread
 
 from node.domain.reporting import ObjectKind, Report
 from node.reports.sc import KeyImageWriter, SummaryWriter
-from tests.unit.node.reports.factory import gtrnet
+from tests.unit.node.reports.factory import attribution, gtrnet, porcelain
 
 MakeReport = Callable[..., Report]
 
@@ -59,3 +60,12 @@ def test_the_summary_lists_every_number_on_it(make_report: MakeReport) -> None:
     (result,) = SummaryWriter().write(make_report())
     assert result.kind is ObjectKind.SUMMARY
     assert ("Probability of cT3", 62.1, "%") in {(row.name, row.value, row.unit) for row in result.numbers}
+
+
+def test_a_result_with_reasons_has_a_page_of_them(make_report: MakeReport) -> None:
+    """The reasons follow the summary in its series, under a UID of their own."""
+    pages = SummaryWriter().write(make_report(replace(porcelain(), attribution=attribution())))
+    first, second = (_read(page.content) for page in pages)
+    assert first.SeriesInstanceUID == second.SeriesInstanceUID
+    assert first.SOPInstanceUID != second.SOPInstanceUID
+    assert second.DerivationDescription.startswith("Reasons for an AI result")

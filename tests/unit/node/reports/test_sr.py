@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 
+from node.domain.prediction import Interval
 from node.domain.reporting import ObjectKind, Report
 from node.errors import Fatal, Retryable
 from node.reports.naming import instance_uid, series_uid, tracking_uid
 from node.reports.sr import StructuredReportWriter
-from tests.unit.node.reports.factory import gtrnet, porcelain
+from tests.unit.node.reports.factory import attribution, gtrnet, nomogram, porcelain
 
 MakeReport = Callable[..., Report]
 
@@ -186,3 +187,38 @@ def test_another_toolkit_reads_the_numbers(make_report: MakeReport, tmp_path: Pa
     ).stdout
     assert '"Probability of cT3")="62.1" (%,UCUM' in shown
     assert "NOT FOR CLINICAL USE" in shown
+
+
+def test_every_reason_is_listed(make_report: MakeReport) -> None:
+    """All Shapley values are in the document, the strongest first."""
+    report = make_report(replace(porcelain(), attribution=attribution()))
+    told = _texts(_written(report), "Contribution to the result (Shapley value)")
+    assert len(told) == 5
+    assert told[0] == "CA 19-9 (820 U/mL): +1.25"
+
+
+def test_a_range_of_the_nomogram_has_two_numbers(make_report: MakeReport) -> None:
+    """Where an item is unknown the least and the most are numbers of their own; nothing in between is made up."""
+    unknown = nomogram()
+    category, _ = unknown.probabilities[0]
+    known = replace(unknown, probabilities=((category, Interval(0.03, 0.03)), *unknown.probabilities[1:]))
+    numbers = {
+        _meaning(item): float(item.MeasuredValueSequence[0].NumericValue)
+        for item in _items(_written(make_report(replace(gtrnet(), nomogram=known))))
+        if item.ValueType == "NUM" and _meaning(item).startswith("Nomogram")
+    }
+    assert numbers["Nomogram probability of cT1"] == 3.0
+    assert numbers["Nomogram probability of cT4, least"] == 42.0
+    assert numbers["Nomogram probability of cT4, most"] == 60.0
+    assert "Nomogram probability of cT4" not in numbers
+
+
+def test_the_overlap_of_map_and_region_is_a_number(make_report: MakeReport) -> None:
+    """The Dice coefficient is in the document in per cent, since viewers show "no units" as a second number."""
+    seen = replace(gtrnet(), explanation=replace(gtrnet().explanation, roi_dice=0.314))
+    (dice,) = (
+        item.MeasuredValueSequence[0]
+        for item in _items(_written(make_report(seen)))
+        if item.ValueType == "NUM" and _meaning(item) == "Dice of evidence map and region"
+    )
+    assert (float(dice.NumericValue), dice.MeasurementUnitsCodeSequence[0].CodeValue) == (31.4, "%")

@@ -4,30 +4,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from node.domain.prediction import Conclusion, Note, Quantity, Score
 from node.domain.reporting import Report
-from node.reports.drawing import OUTLINE, Canvas
+from node.reports.drawing import OUTLINE
 from node.reports.evidence import gather
 from node.reports.summary import summary
-from tests.unit.node.reports.factory import porcelain
+from tests.unit.node.reports.factory import attribution, gtrnet, nomogram, porcelain
 
 MakeReport = Callable[..., Report]
-
-
-@pytest.fixture
-def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every line of text that is drawn."""
-    drawn: list[str] = []
-    original = Canvas.text
-
-    def text(self: Canvas, at: tuple[int, int], words: str, *args: object, **options: object) -> None:
-        drawn.append(words)
-        original(self, at, words, *args, **options)
-
-    monkeypatch.setattr(Canvas, "text", text)
-    return drawn
 
 
 def _page(report: Report) -> np.ndarray:
@@ -81,3 +66,18 @@ def test_the_model_its_weights_and_the_limits_are_named(make_report: MakeReport,
     page = "\n".join(words)
     for expected in ("GTRNet 1.0.0", report.prediction.algorithm.digest[:12], "UNVERIFIED", "untrained, for plumbing"):
         assert expected in page
+
+
+def test_the_three_strongest_reasons_are_shown(make_report: MakeReport, words: list[str]) -> None:
+    """A reader sees at once what moved the result most, each with its value and how much; the rest is elsewhere."""
+    _page(make_report(replace(porcelain(), attribution=attribution())))
+    shown = words[words.index("STRONGEST REASONS (logits towards high NTR)") :]
+    assert shown[1:7] == ["CA 19-9 820 U/mL", "+1.25", "image", "-0.62", "clinical N N1", "+0.40"]
+    assert not any(word.startswith("CEA") for word in shown)
+
+
+def test_the_nomogram_is_read_with_its_ranges(make_report: MakeReport, words: list[str]) -> None:
+    """What is not known widens the probability, and the page shows it as a range."""
+    _page(make_report(replace(gtrnet(), nomogram=nomogram())))
+    assert "NOMOGRAM, 98 to 120 points" in words
+    assert "42.0 to 60.0 %" in words

@@ -12,9 +12,10 @@ from node.domain.clinical import (
     HeldValue,
     ValueReason,
 )
+from node.domain.prediction import Contribution, Interval
 from node.domain.reporting import Report
 from node.reports import wording
-from tests.unit.node.reports.factory import gtrnet, porcelain
+from tests.unit.node.reports.factory import attribution, gtrnet, nomogram, porcelain
 
 MakeReport = Callable[..., Report]
 
@@ -67,3 +68,34 @@ def test_what_sources_disagree_about_is_told(make_report: MakeReport) -> None:
     assert "37 U/mL (entered, 2024-05-06)" in notes
     assert "cea (hl7): The result is a limit" in notes
     assert "fhir: HTTP_500" in notes
+
+
+def test_a_range_is_told_as_a_range() -> None:
+    """A number that is not known exactly never looks as if it were."""
+    assert wording.interval_text(Interval(0.42, 0.6)) == "42.0 to 60.0 %"
+    assert wording.interval_text(Interval(0.42, 0.42)) == "42.0 %"
+    assert wording.points_text(Interval(98.0, 120.0)) == "98 to 120 points"
+
+
+def test_an_imputed_input_is_called_so() -> None:
+    """What nobody measured is not told as if somebody had."""
+    assert (
+        wording.reason_line(Contribution("cea", 0.05, "3.1 ug/L", is_imputed=True)) == "CEA (3.1 ug/L, imputed): +0.05"
+    )
+    assert wording.reason_line(Contribution("image", -0.62)) == "image: -0.62"
+
+
+def test_the_overlap_of_map_and_region_is_told(make_report: MakeReport) -> None:
+    """A reader learns whether the model looked at the lesion; without a map there is nothing to tell."""
+    seen = replace(gtrnet(), explanation=replace(gtrnet().explanation, roi_dice=0.31))
+    assert any("Dice coefficient of 0.31" in line for line in wording.note_lines(make_report(seen)))
+    blind = replace(gtrnet(), explanation=replace(gtrnet(empty=True).explanation, roi_dice=0.0))
+    assert not any("Dice" in line for line in wording.note_lines(make_report(blind)))
+
+
+def test_the_reasons_are_part_of_the_statement(make_report: MakeReport) -> None:
+    """The plain words hold the strongest reasons and what the nomogram reads."""
+    both = replace(gtrnet(), attribution=attribution(), nomogram=nomogram())
+    told = wording.statement(make_report(both))
+    assert "Strongest reasons, in logits: CA 19-9 (820 U/mL): +1.25; image: -0.62; clinical N (N1): +0.40." in told
+    assert "Nomogram, 98 to 120 points: cT1 2.0 to 5.0 %" in told

@@ -5,14 +5,16 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, select, text, update
 
 from node.dicom.reading import same_content
 from node.domain.identifiers import SeriesUID
 from node.domain.intake import ReceivedInstance
+from node.store import jobs, outbox, tables
 from node.store.audit import AuditTrail
 from node.store.blobs import BlobStore
 from node.store.inbox import SqlInbox
@@ -28,6 +30,17 @@ ENGINES = ("sqlite", "postgresql")
 LONG_AGO = "2020-01-01 00:00:00.000000"
 
 
+@dataclass
+class Clock:
+    """A clock that nobody can set, but that a test may wind on."""
+
+    now_s: float = 1000.0
+
+    def __call__(self) -> float:
+        """The time in seconds."""
+        return self.now_s
+
+
 @dataclass(frozen=True)
 class Store:
     """Every room of the store over one database, and what tests do with them again and again."""
@@ -40,6 +53,8 @@ class Store:
     outbox: Outbox
     audit: AuditTrail
     retention: Retention
+    clock: Clock
+    """What leases are measured with."""
 
     def receive(self, count: int = 4, series: str = factories.SERIES) -> None:
         """Take in ``count`` slices of a series."""
@@ -84,8 +99,16 @@ class Store:
 
     def forget_leases(self) -> None:
         """Let every lease of a job and a delivery be over, as if its holder had been silent for too long."""
-        self.change("UPDATE jobs SET lease_expires_at = :past WHERE lease_expires_at IS NOT NULL", past=LONG_AGO)
-        self.change("UPDATE outbox SET lease_expires_at = :past WHERE lease_expires_at IS NOT NULL", past=LONG_AGO)
+        self.clock.now_s += max(jobs.LEASE, outbox.LEASE).total_seconds() + 1
+
+    def set_clock_back(self, by: timedelta) -> None:
+        """Let everything have been written before somebody set the clock back."""
+        with self.database.write() as connection:
+            for table in (tables.jobs, tables.outbox):
+                moments = [column for column in table.c if isinstance(column.type, tables.UtcDateTime)]
+                for row in connection.execute(select(table.c.id, *moments)).mappings().all():
+                    later = {one.name: row[one.name] + by for one in moments if row[one.name] is not None}
+                    connection.execute(update(table).where(table.c.id == row["id"]).values(later))
 
     def make_due(self) -> None:
         """Let every waiting time of jobs and deliveries be over."""
@@ -166,16 +189,17 @@ def database(url: str) -> Iterator[Database]:
 @pytest.fixture
 def store(database: Database, tmp_path: Path) -> Store:
     """A fresh store."""
-    blobs = BlobStore(tmp_path / "blobs")
+    blobs, clock = BlobStore(tmp_path / "blobs"), Clock()
     return Store(
         database,
         blobs,
         SqlInbox(database, blobs, same_content),
-        JobStore(database),
+        JobStore(database, clock),
         ResultStore(database, blobs),
-        Outbox(database, blobs),
+        Outbox(database, blobs, clock),
         AuditTrail(database),
         Retention(database, blobs),
+        clock,
     )
 
 

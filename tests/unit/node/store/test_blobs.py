@@ -58,18 +58,18 @@ def test_content_is_synced_before_it_gets_its_name_and_the_name_before_it_is_sai
     """The order is: file to disk, rename, directory to disk."""
     blobs.put(b"makes the directories")
     calls: list[str] = []
-    sync, rename = os.fsync, Path.rename
+    sync, rename = os.fsync, os.rename
 
     def watched_sync(descriptor: int) -> None:
         calls.append("directory" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "file")  # noqa: PTH112
         sync(descriptor)
 
-    def watched_rename(path: Path, target: Path) -> Path:
+    def watched_rename(part: str, path: Path) -> None:
         calls.append("rename")
-        return rename(path, target)
+        rename(part, path)
 
     monkeypatch.setattr(os, "fsync", watched_sync)
-    monkeypatch.setattr(Path, "rename", watched_rename)
+    monkeypatch.setattr(os, "rename", watched_rename)
     blobs.put(b"pixels")
     assert calls[-3:] == ["file", "rename", "directory"]
 
@@ -157,3 +157,9 @@ def test_what_a_dead_writer_left_is_swept_up_and_what_a_living_one_writes_is_not
     assert blob.path.read_bytes() == b"makes the directories, too"
     assert swept == [1]
     assert not abandoned.exists()
+
+
+def test_a_digest_that_is_known_already_is_not_made_again(blobs: BlobStore) -> None:
+    """Whoever received the content made it on the way."""
+    digest = hashlib.sha256(b"pixels").hexdigest()
+    assert blobs.put(b"pixels", digest) == blobs.put(b"pixels")

@@ -179,10 +179,29 @@ def test_a_job_that_strikes_out_lets_the_next_one_through(store: Store) -> None:
     for uid in (SERIES, "2.25.82"):
         store.receive(1, uid)
         store.complete(uid)
-    store.change("UPDATE jobs SET strikes = 2, state = 'running' WHERE id = :id", id=FIRST)
-    store.change("UPDATE jobs SET lease_expires_at = '2020-01-01 00:00:00.000000' WHERE id = :id", id=FIRST)
+    assert store.claim().job_id == FIRST
+    store.change("UPDATE jobs SET strikes = 2 WHERE id = :id", id=FIRST)
+    store.forget_leases()
     assert store.claim().series_uid == "2.25.82"
     assert store.job_state(FIRST) == "quarantined"
+
+
+@pytest.mark.parametrize("by", [timedelta(hours=-1), timedelta(hours=1)], ids=["forward", "back"])
+def test_a_clock_that_is_set_neither_ends_nor_extends_a_lease(store: Store, by: timedelta) -> None:
+    """The living worker keeps its job, and the dead one's is taken over when it would have been."""
+    dead = store.claimed()
+    store.set_clock_back(by)
+    assert store.jobs.claim("worker 2") is None
+    store.forget_leases()
+    assert store.claim("worker 2").job_id == dead.job_id
+
+
+def test_a_job_that_was_given_back_does_not_wait_until_the_old_time_comes_again(store: Store) -> None:
+    """When the clock is set back an hour, its ten seconds do not become an hour."""
+    claim = store.claimed()
+    assert store.jobs.release(claim, timedelta(seconds=10), event())
+    store.set_clock_back(timedelta(hours=1))
+    assert store.claim().job_id == claim.job_id
 
 
 def test_a_job_that_was_given_back_is_no_strike(store: Store) -> None:

@@ -94,6 +94,28 @@ def test_a_dead_deliverers_objects_are_leased_again(store: Store) -> None:
     assert store.outbox.record("other", again, answers(again, STORED))
 
 
+@pytest.mark.parametrize("by", [timedelta(hours=-1), timedelta(hours=1)], ids=["forward", "back"])
+def test_a_clock_that_is_set_neither_ends_nor_extends_a_lease(store: Store, by: timedelta) -> None:
+    """A deliverer that works is left alone, and a dead one's objects are leased again when they would have been."""
+    committed(store, "pacs")
+    store.outbox.lease("dead")
+    store.set_clock_back(by)
+    assert store.outbox.lease("other") == ()
+    store.forget_leases()
+    assert len(store.outbox.lease("other")) == 2
+
+
+@pytest.mark.parametrize("attempts", [0, 1])
+def test_what_waits_does_not_wait_until_the_old_time_comes_again(store: Store, attempts: int) -> None:
+    """When the clock is set back an hour, what was new or to be tried again is sent at once."""
+    committed(store, "pacs")
+    for _ in range(attempts):
+        lease = store.outbox.lease("d")
+        store.outbox.record("d", lease, answers(lease, DeliveryState.PENDING))
+    store.set_clock_back(timedelta(hours=1))
+    assert len(store.outbox.lease("d")) == 2
+
+
 def test_the_job_is_done_when_everything_is_stored(store: Store) -> None:
     """At every destination; then it has the moment of delivery, and each object an event."""
     claim = committed(store, "north", "south")

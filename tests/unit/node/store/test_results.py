@@ -47,6 +47,20 @@ def test_everything_of_a_result_becomes_true_together(store: Store) -> None:
     assert store.audit.events(job_id=claim.job_id)[-1].action is AuditAction.COMPOSED
 
 
+def test_an_archive_is_not_sent_what_it_does_not_store(store: Store) -> None:
+    """A kind that a destination goes without is still made, and still sent to the others."""
+    claim = store.claimed()
+    told = event(AuditAction.COMPOSED, job_id=claim.job_id)
+    without = {"north": {ObjectKind.SUMMARY}}
+    assert store.results.commit(
+        claim, OBJECTS, predictor="p", destinations=("north", "south"), step=step_record(), event=told, without=without
+    )
+    report, summary = OBJECTS
+    sent = {(uid, name) for uid, name, _, _ in store.outbox.of(claim.job_id)}
+    assert sent == {(report.uid, "north"), (report.uid, "south"), (summary.uid, "south")}
+    assert len(store.results.of(claim.job_id)) == 2
+
+
 def test_objects_are_listed_as_a_viewer_should(store: Store) -> None:
     """The summary first, each with its numbers and units."""
     claim = store.claimed()

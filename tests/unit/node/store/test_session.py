@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import alembic.command
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import ProgrammingError
 
-from node.errors import Fatal, Retryable
+from node.errors import Fatal, NoRoom, Retryable
 from node.store import session
 from node.store.session import Database
 from node.store.tables import metadata
@@ -92,6 +93,31 @@ def test_a_locked_database_may_be_tried_again(tmp_path: Path, monkeypatch: pytes
         pass
     first.close()
     second.close()
+
+
+def _fill_up(connection: Connection) -> None:
+    connection.execute(text("PRAGMA max_page_count = 2"))
+    for number in range(20):
+        connection.execute(text(f"CREATE TABLE t{number} (a TEXT)"))
+
+
+def test_a_full_sqlite_file_has_no_room(tmp_path: Path) -> None:
+    """That is another matter than a lock: the sender is told so, and the worker waits."""
+    database = Database(f"sqlite:///{tmp_path / 'a.db'}")
+    with pytest.raises(NoRoom, match="full"), database.write() as connection:
+        _fill_up(connection)
+    database.close()
+
+
+@pytest.mark.parametrize(("state", "kind"), [("53100", NoRoom), ("53300", Retryable), ("57P01", Retryable)])
+def test_what_postgresql_says_is_told_by_its_code(postgresql: Callable[[], str], state: str, kind: type) -> None:
+    """disk_full (53100) is no room; other trouble of the server is just that."""
+    database = Database(postgresql())
+    raised = f"DO $$ BEGIN RAISE EXCEPTION 'no more' USING ERRCODE = '{state}'; END $$"
+    with pytest.raises(Retryable) as fault, database.write() as connection:
+        connection.execute(text(raised))
+    assert type(fault.value) is kind
+    database.close()
 
 
 def test_a_server_that_is_not_there_may_be_tried_again() -> None:

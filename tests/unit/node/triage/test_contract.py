@@ -7,7 +7,7 @@ from pydicom.uid import MRImageStorage, PositronEmissionTomographyImageStorage
 
 from node.domain.reasons import ReasonCode
 from node.errors import Refused
-from node.triage.contract import SECONDARY_CAPTURE_CLASSES, THICKEST_MM, THINNEST_MM, check, is_annotation
+from node.triage.contract import SECONDARY_CAPTURE_CLASSES, THICKEST_MM, THINNEST_MM, check, is_annotation, notes
 from tests.factories import ct_slice, ct_slices, series_of, with_meta
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")  # these headers are odd on purpose
@@ -159,8 +159,65 @@ def test_other_distances_are_refused(step_mm: float) -> None:
 
 
 def test_slice_thickness_may_be_more_than_the_distance() -> None:
-    """Overlapping slices are measured by their distance."""
-    assert len(check(series_of(ct_slices(5, SliceThickness=8))).instances) == 5
+    """Overlapping slices are common."""
+    assert len(check(series_of(ct_slices(5, SliceThickness=4))).instances) == 5
+
+
+@pytest.mark.parametrize("thickness", [0.6, 5.5, 8])
+def test_slices_thinner_or_thicker_than_the_cohorts_are_refused(thickness: float) -> None:
+    """However close together they lie."""
+    assert reason(ct_slices(5, SliceThickness=thickness)) is ReasonCode.SLICE_THICKNESS
+
+
+@pytest.mark.parametrize("thickness", [0.75, 5, None, "", 0])
+def test_the_thickness_of_the_cohorts_is_allowed_and_an_absent_one_too(thickness: object) -> None:
+    """Zero and nothing say nothing."""
+    assert len(check(series_of(ct_slices(5, SliceThickness=thickness))).instances) == 5
+
+
+def test_pixels_too_large_for_a_gastric_wall_are_refused() -> None:
+    """A matrix of 256 over a whole body."""
+    assert reason(ct_slices(5, PixelSpacing=[1.9, 1.9])) is ReasonCode.PIXEL_SPACING
+
+
+@pytest.mark.parametrize(
+    ("start", "taken", "refused"),
+    [
+        ("140216", "140330", False),
+        ("140216.694022", "140353.284000", False),
+        ("140216", "140250", True),
+        ("140216", "140616", True),
+        ("140216", "140216", False),
+        ("140216", "160000", False),
+    ],
+    ids=["74 s", "the real series", "34 s", "240 s", "no delay", "implausible"],
+)
+def test_a_bolus_time_of_another_phase_is_refused(start: str, taken: str, refused: bool) -> None:
+    """What the header cannot say is left to the attenuation."""
+    slices = ct_slices(5, ContrastBolusStartTime=start, AcquisitionTime=taken)
+    if refused:
+        assert reason(slices) is ReasonCode.PHASE_NOT_PORTAL_VENOUS
+    else:
+        assert len(check(series_of(slices)).instances) == 5
+
+
+def test_the_series_description_is_no_evidence_of_a_phase() -> None:
+    """Neither for nor against."""
+    assert len(check(series_of(ct_slices(5, SeriesDescription="ARTERIAL"))).instances) == 5
+
+
+def test_what_does_not_refuse_is_noted() -> None:
+    """Field of view, kernel, contrast."""
+    series = series_of(ct_slices(5, ConvolutionKernel="B70f"))
+    found = [one.code for one in notes(series, check(series))]
+    assert found == [ReasonCode.FIELD_OF_VIEW, ReasonCode.SHARP_KERNEL, ReasonCode.NO_CONTRAST_NAMED]
+
+
+def test_an_ordinary_abdomen_has_no_notes() -> None:
+    """400 mm across, soft kernel, contrast named."""
+    slices = ct_slices(5, rows=500, columns=500, ConvolutionKernel=["Br38f", "3"], ContrastBolusAgent="APPLIED")
+    series = series_of(slices)
+    assert notes(series, check(series)) == ()
 
 
 @pytest.mark.parametrize("rescale_type", [None, "HU", "US"])

@@ -10,7 +10,7 @@ from pydicom import Dataset
 
 from node.domain.reasons import ReasonCode
 from node.domain.stacking import Stack, stack
-from node.errors import Fatal, Quarantined, Refused
+from node.errors import Quarantined, Refused
 from tests.factories import ct_slice, ct_slices, instance, write
 from tests.fakes import HERE
 from workers.steps.assemble import assemble
@@ -65,13 +65,13 @@ def test_a_slice_without_rescale_refuses_the_series(tmp_path: Path) -> None:
     assert refused.value.reason.code is ReasonCode.NO_RESCALE
 
 
-def test_a_file_that_is_gone_says_which_and_what_to_do(tmp_path: Path) -> None:
+def test_a_file_that_is_gone_is_held_and_says_which(tmp_path: Path) -> None:
     """The store has lost what it took responsibility for: a person must look."""
     made = stacked(ct_slices(4), tmp_path)
     path = made.instances[3].path
     assert path is not None
     path.unlink()
-    with pytest.raises(Fatal, match=f"{made.instances[3].uid} is gone: check the disk"):
+    with pytest.raises(Quarantined, match=f"{made.instances[3].uid} is gone"):
         assemble(made, HERE)
-    with pytest.raises(Fatal):
+    with pytest.raises(Quarantined):
         assemble(replace(made, instances=tuple(replace(one, path=None) for one in made.instances)), HERE)

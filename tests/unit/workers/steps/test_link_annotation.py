@@ -10,7 +10,7 @@ from pydicom import Dataset
 from node.domain.identifiers import SeriesUID, StudyUID
 from node.domain.imaging import PatientIdentity, Series
 from node.domain.reasons import ReasonCode
-from node.errors import Fatal, Quarantined, Refused
+from node.errors import Quarantined, Refused
 from tests.factories import SERIES, ct_slices, instance, series_of, structure_set, write
 from tests.fakes import HERE
 from workers.steps.link_annotation import link_annotation
@@ -105,5 +105,5 @@ def test_a_file_that_is_gone_is_not_the_contours_fault(tmp_path: Path) -> None:
     path = made.instances[0].path
     assert path is not None
     path.unlink()
-    with pytest.raises(Fatal):
+    with pytest.raises(Quarantined):
         link(made, {SERIES: IMAGES})

@@ -11,7 +11,7 @@ from node.domain.identifiers import StudyUID
 from node.domain.imaging import Instance, PatientIdentity, Volume
 from node.domain.reasons import ReasonCode
 from node.domain.stacking import Stack, stack
-from node.errors import Fatal, Refused
+from node.errors import Quarantined, Refused
 from tests.factories import SERIES, ct_slices, instance, series_of, structure_set, write
 from tests.fakes import HERE, FakeSegmenter, raising
 from workers.steps.assemble import assemble
@@ -75,7 +75,7 @@ def test_a_contour_whose_file_is_gone_is_for_a_person(tmp_path: Path) -> None:
     lost = stored(tmp_path, structure_set(SERIES))
     assert lost.path is not None
     lost.path.unlink()
-    with pytest.raises(Fatal):
+    with pytest.raises(Quarantined):
         read_annotations([lost], IMAGES, HERE)
 
 
