@@ -23,9 +23,9 @@ _SITES: Final = {True: "head", False: "body-tail"}
 # Variable: unit, centre, spread, weight of the latent (in spreads a unit of z), whether log-normal (then centre and
 # spread are of the natural logarithm). Reference ranges of adults; tumour markers as in resectable disease.
 _LABORATORY: Final = {
-    _V.CA19_9: ("[arb'U]/mL", 4.7, 1.15, 0.42, True),
+    _V.CA19_9: ("U/mL", 4.7, 1.15, 0.42, True),
     _V.CEA: ("ng/mL", 1.15, 0.62, 0.34, True),
-    _V.CA125: ("[arb'U]/mL", 2.8, 0.6, 0.12, True),
+    _V.CA125: ("U/mL", 2.8, 0.6, 0.12, True),
     _V.WBC: ("10*9/L", 6.2, 1.6, 0.04, False),
     _V.NEUTROPHILS: ("10*9/L", 3.9, 1.2, 0.04, False),
     _V.LYMPHOCYTES: ("10*9/L", 1.55, 0.45, -0.03, False),
@@ -92,7 +92,7 @@ def _person(rng: np.random.Generator) -> _Values:
     return {
         _V.AGE: (round(age), "a"),
         _V.SEX: ("F" if female else "M", ""),
-        _V.HEIGHT: (round(height), "cm"),
+        _V.HEIGHT: (round(height) / 100.0, "m"),
         _V.WEIGHT: (round(bmi * (height / 100.0) ** 2, 1), "kg"),
     }
 

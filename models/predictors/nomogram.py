@@ -14,6 +14,7 @@ from typing import Final, Self
 
 from models.fields import Fields
 from node.domain.clinical import ClinicalRecord, ClinicalValue, ClinicalVariable
+from node.domain.clinical_variables import CATEGORIES, NUMBERS
 from node.domain.prediction import Interval, Nomogram, NomogramItem, Quantity
 
 LARGE_MM: Final = 50.0
@@ -26,25 +27,9 @@ POINTS: Final = 100.0
 Thresholds = tuple[float, float, float]
 
 _QUANTITIES: Final = (Quantity.T1, Quantity.T2, Quantity.T3, Quantity.T4)
-_MILLIMETRES: Final = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
-"""UCUM units of a length; a size in another unit is not guessed at."""
-_LARGEST_MM: Final = 400.0
-"""No tumour of the stomach is longer; a larger number is in another unit than it says."""
 _SIZE: Final = ClinicalVariable.TUMOUR_SIZE
-_WORDS: Final = {
-    ClinicalVariable.DIFFERENTIATION: {
-        "well": {"well", "well differentiated", "g1"},
-        "moderate": {"moderate", "moderately", "moderately differentiated", "g2"},
-        "poor": {"poor", "poorly", "poorly differentiated", "g3"},
-    },
-    ClinicalVariable.LAUREN_TYPE: {
-        "intestinal": {"intestinal", "intestinal type"},
-        "mixed": {"mixed", "mixed type"},
-        "diffuse": {"diffuse", "diffuse type"},
-    },
-}
-"""What laboratories write for an answer. Undifferentiated (G4) and two-tier grades are none of the paper's three."""
-_ASKED: Final = (_SIZE, *_WORDS)
+_HISTOLOGY: Final = (ClinicalVariable.DIFFERENTIATION, ClinicalVariable.LAUREN_TYPE)
+_ASKED: Final = (_SIZE, *_HISTOLOGY)
 _TERMS: Final = ("radscore", "size_large", "moderate", "poor", "mixed", "diffuse")
 
 
@@ -253,7 +238,9 @@ class NomogramModel:
 def answers_from(record: ClinicalRecord, radscore: float, region: Size) -> Answers:
     """What ``record`` answers; the size is that of the ``region`` unless a person has given one."""
     given = {variable: value for variable in _ASKED if (value := record.get(variable)) is not None}
-    words = {variable: _answer(value) for variable, value in given.items() if variable in _WORDS}
+    words: dict[ClinicalVariable, str | None] = {
+        variable: _answer(value) for variable, value in given.items() if variable in _HISTOLOGY
+    }
     stated = _stated_size(given[_SIZE]) if _SIZE in given else None
     used = [variable for variable in given if words.get(variable) or (variable is _SIZE and stated)]
     return Answers(
@@ -272,7 +259,7 @@ def _notes(given: Iterable[ClinicalVariable], used: Iterable[ClinicalVariable], 
         if variable in used:
             continue
         if variable is _SIZE:
-            yield "The given tumour size is no plausible length in a known unit; the region was measured instead."
+            yield "The given tumour size is no plausible length in millimetres; the region was measured instead."
         else:
             yield f"The given {variable.value.replace('_', ' ')} is none of the nomogram's categories."
     if region.is_lower_bound and _SIZE not in used:
@@ -281,17 +268,15 @@ def _notes(given: Iterable[ClinicalVariable], used: Iterable[ClinicalVariable], 
 
 def _stated_size(value: ClinicalValue) -> Size | None:
     """The size that a person gave; None when it is no plausible length."""
-    factor = _MILLIMETRES.get(value.unit)
-    if factor is None or isinstance(value.value, str):
+    row = NUMBERS[_SIZE]
+    if isinstance(value.value, str) or value.unit != row.unit or not row.believes(value.value):
         return None
-    millimetres = value.value * factor
-    return Size(millimetres, value.source) if 0.0 < millimetres <= _LARGEST_MM else None
+    return Size(value.value, value.source)
 
 
 def _answer(value: ClinicalValue) -> str | None:
     """The answer that a word means; None when it is none of the nomogram's."""
-    word = " ".join(str(value.value).lower().replace("-", " ").replace("_", " ").split())
-    return next((answer for answer, words in _WORDS[value.variable].items() if word in words), None)
+    return CATEGORIES[value.variable].meant(str(value.value))
 
 
 def _line(name: str, answers: tuple[str, ...], terms: tuple[float, ...]) -> Line:

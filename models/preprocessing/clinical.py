@@ -7,36 +7,40 @@ here.
 
 import math
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
 
 from models.fields import Fields
-from models.preprocessing.quantities import found, number_in
+from models.preprocessing.quantities import number_in
 from node.domain.clinical import ClinicalRecord, ClinicalValue, ClinicalVariable
+from node.domain.clinical_variables import CATEGORIES, NUMBERS, UNIT_WORDS
+from node.domain.derivation import RATIOS, with_derived
 from node.domain.imaging import FloatArray
 from node.domain.reasons import ReasonCode
 from node.errors import Refused
 
-_VARIABLES: Final = {variable.value: variable for variable in ClinicalVariable}
-_UNIT_WORDS: Final = {"a": "years", "1": "", "[arb'U]/mL": "U/mL", "10*9/L": "10^9/L"}
-"""UCUM codes that are not read as words."""
 _FIVE_DIGITS: Final = 1e4  # from here on a number of four figures would be shown with an exponent
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number: in ``unit``, believed within ``plausible`` (both ends included), logged where ``log1p`` asks for it."""
+    """A number in its variable's unit, believed within ``plausible`` (ends included), logged if ``log1p`` says so."""
 
     variable: ClinicalVariable
-    unit: str
     plausible: tuple[float, float]
     log1p: bool
 
+    @property
+    def unit(self) -> str:
+        """The one unit of the variable."""
+        return NUMBERS[self.variable].unit
+
     def read(self, value: ClinicalValue) -> float | None:
-        """The number in ``unit``, None when it cannot be believed; raises Refused as ``number_in`` does."""
-        number = number_in(value, self.unit)
+        """The number, None when it cannot be believed; raises Refused as ``number_in`` does."""
+        number = number_in(value)
         low, high = self.plausible
         return number if low <= number <= high else None
 
@@ -47,15 +51,15 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """One of several categories: words of the same category mean the same, the first is the one shown."""
+    """One of several groups of the variable's categories: those of one group count the same, the first is shown."""
 
     variable: ClinicalVariable
     categories: tuple[tuple[str, ...], ...]
 
     def read(self, value: ClinicalValue) -> int | None:
-        """The index of the category; None when the word is of none of them."""
-        word = str(value.value).strip().lower()
-        return next((i for i, words in enumerate(self.categories) if word in map(str.lower, words)), None)
+        """The index of the group; None when the word means no category, or one of no group."""
+        meant = CATEGORIES[self.variable].meant(str(value.value))
+        return next((index for index, group in enumerate(self.categories) if meant in group), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ class Continuous:
         """The column, which is the z-score of the number or of the median, and what it says."""
         known = None if value is None else self.what.read(value)
         number = self.imputed if known is None else known
-        unit = _UNIT_WORDS.get(self.what.unit, self.what.unit)
+        unit = UNIT_WORDS.get(self.what.unit, self.what.unit)
         digits = f"{number:.4g}" if abs(number) < _FIVE_DIGITS else f"{number:.0f}"
         answer = Answer(self.what.variable, f"{digits} {unit}".rstrip(), known is None)
         return [(self.what.scaled(number) - self.mean) / self.sd], answer
@@ -170,7 +174,7 @@ class ClinicalTable:
         columns: list[float] = []
         answers: list[Answer] = []
         for variable in self.variables:
-            encoded_columns, answer = variable.encode(found(kept, variable.what.variable))
+            encoded_columns, answer = variable.encode(kept.get(variable.what.variable))
             columns += encoded_columns
             answers.append(answer)
         encoded = EncodedRecord(np.array(columns, dtype=np.float32), tuple(answers), disbelieved)
@@ -184,31 +188,44 @@ class ClinicalTable:
 
 
 def believed(record: ClinicalRecord, schema: Sequence[Number | Category]) -> tuple[ClinicalRecord, tuple[str, ...]]:
-    """The record without what cannot be believed, and the names of that: nothing may be derived from it either."""
+    """The record without what cannot be believed, with what follows from the rest, and the names of the former.
+
+    A value that was derived from something that is not believed here goes with it. Raises Refused as ``number_in``.
+    """
     asked = {what.variable: what for what in schema}
+    _require_numbers(record, {part for name in asked if name in RATIOS for part in RATIOS[name].parts} - asked.keys())
     wrong = {v.variable for v in record.values if v.variable in asked and asked[v.variable].read(v) is None}
-    kept = ClinicalRecord(tuple(value for value in record.values if value.variable not in wrong))
-    return kept, tuple(variable.value for variable in asked if variable in wrong)
+    kept = (v for v in record.values if v.variable not in wrong and wrong.isdisjoint(v.parts))
+    return with_derived(ClinicalRecord(tuple(kept))), tuple(name.value for name in asked if name in wrong)
+
+
+def _require_numbers(record: ClinicalRecord, parts: AbstractSet[ClinicalVariable]) -> None:
+    """Refuse a part in a wrong unit, from which nothing would follow as if nobody had measured it."""
+    for value in record.values:
+        if value.variable in parts:
+            number_in(value)
 
 
 def _variable(entry: Fields) -> Continuous | Categorical:
     """One entry of the table."""
-    variable = entry.one_of("variable", _VARIABLES)
     if entry.has("categories"):
-        return _categorical(entry, variable)
+        return _categorical(entry)
+    variable = entry.one_of("variable", {name.value: name for name in NUMBERS})
     sd = entry.number("sd")
     if sd <= 0:
         raise entry.wrong("sd", f"is {sd}, not above zero")
     plausible, log1p = entry.interval("plausible"), entry.flag("log1p")
     if log1p and plausible[0] < 0:
         raise entry.wrong("plausible", f"begins at {plausible[0]}, where log1p needs numbers of at least zero")
-    return Continuous(
-        Number(variable, entry.text("unit"), plausible, log1p), entry.number("mean"), sd, entry.number("imputed")
-    )
+    number = Number(variable, plausible, log1p)
+    if entry.text("unit") != number.unit:
+        raise entry.wrong("unit", f"is {entry.text('unit')!r}, not {number.unit!r}, which all values of it come in")
+    return Continuous(number, entry.number("mean"), sd, entry.number("imputed"))
 
 
-def _categorical(entry: Fields, variable: ClinicalVariable) -> Categorical:
-    """One entry with categories: each a list of words that mean the same."""
+def _categorical(entry: Fields) -> Categorical:
+    """One entry with categories: each group a list of the variable's own categories."""
+    variable = entry.one_of("variable", {name.value: name for name in CATEGORIES})
     groups = [
         tuple(words) if isinstance(words, list) and words and all(isinstance(word, str) for word in words) else None
         for words in entry.get("categories", list)
@@ -216,6 +233,9 @@ def _categorical(entry: Fields, variable: ClinicalVariable) -> Categorical:
     if not groups or None in groups:
         raise entry.wrong("categories", "is not a list of lists of words")
     category = Category(variable, tuple(words for words in groups if words is not None))
+    known = tuple(CATEGORIES[variable].categories)
+    if strange := [word for words in category.categories for word in words if word not in known]:
+        raise entry.wrong("categories", f"has {', '.join(strange)}; known: {', '.join(known)}")
     mode = entry.text("imputed")
     index = category.read(ClinicalValue(variable, mode, "", "bundle"))
     if index is None:

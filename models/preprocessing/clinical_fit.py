@@ -12,58 +12,43 @@ from typing import Any, Final
 import numpy as np
 
 from models.preprocessing.clinical import Category, Number, believed
-from models.preprocessing.quantities import found
 from node.domain.clinical import ClinicalRecord, ClinicalVariable
+from node.domain.clinical_variables import NUMBERS
 from node.errors import UsageError
 
-_CELLS: Final = "10*9/L"
-_ENZYME: Final = "U/L"
-_MARKER: Final = "[arb'U]/mL"
+_V: Final = ClinicalVariable
+
+
+def _measured(variable: ClinicalVariable, *, log1p: bool = False) -> Number:
+    """A number that is believed as far as the node believes it."""
+    return Number(variable, NUMBERS[variable].plausible, log1p)
+
+
+def _said(variable: ClinicalVariable, *names: str) -> Category:
+    """A word; ``names`` are the categories of the paper."""
+    return Category(variable, tuple((name,) for name in names))
+
 
 PORCELAIN: Final[tuple[Number | Category, ...]] = (
-    Number(ClinicalVariable.AGE, "a", (0.0, 120.0), log1p=False),
-    Category(ClinicalVariable.SEX, (("F", "female"), ("M", "male"))),
-    Number(ClinicalVariable.BMI, "kg/m2", (8.0, 80.0), log1p=False),
-    Category(
-        ClinicalVariable.CLINICAL_T,
-        (
-            ("T1", "cT1", "T1a", "T1b", "T1c", "cT1a", "cT1b", "cT1c"),
-            ("T2", "cT2"),
-            ("T3", "cT3"),
-            ("T4", "cT4"),
-        ),
+    _measured(_V.AGE),
+    _said(_V.SEX, "F", "M"),
+    _measured(_V.BMI),
+    _said(_V.CLINICAL_T, "T1", "T2", "T3", "T4"),
+    _said(_V.CLINICAL_N, "N0", "N1", "N2"),
+    _said(_V.LESION_SITE, "head", "body-tail"),
+    _measured(_V.CA19_9, log1p=True),
+    _measured(_V.CEA, log1p=True),
+    _measured(_V.CA125, log1p=True),
+    *(
+        _measured(variable)
+        for variable in (
+            *(_V.WBC, _V.NEUTROPHILS, _V.LYMPHOCYTES, _V.MONOCYTES, _V.HAEMOGLOBIN, _V.PLATELETS),
+            *(_V.ALBUMIN, _V.GLOBULIN, _V.ALT, _V.AST, _V.ALP, _V.GGT, _V.BILIRUBIN_TOTAL, _V.BILIRUBIN_DIRECT),
+            *(_V.NLR, _V.PLR, _V.LMR, _V.AGR),
+        )
     ),
-    Category(ClinicalVariable.CLINICAL_N, (("N0", "cN0"), ("N1", "cN1"), ("N2", "cN2"))),
-    Category(
-        ClinicalVariable.LESION_SITE,
-        (("head", "uncinate", "uncinate process"), ("body-tail", "body or tail", "body/tail", "body", "tail")),
-    ),
-    Number(ClinicalVariable.CA19_9, _MARKER, (0.0, 1e6), log1p=True),
-    Number(ClinicalVariable.CEA, "ng/mL", (0.0, 1e5), log1p=True),
-    Number(ClinicalVariable.CA125, _MARKER, (0.0, 1e5), log1p=True),
-    Number(ClinicalVariable.WBC, _CELLS, (0.1, 200.0), log1p=False),
-    Number(ClinicalVariable.NEUTROPHILS, _CELLS, (0.0, 150.0), log1p=False),
-    Number(ClinicalVariable.LYMPHOCYTES, _CELLS, (0.01, 150.0), log1p=False),
-    Number(ClinicalVariable.MONOCYTES, _CELLS, (0.0, 50.0), log1p=False),
-    Number(ClinicalVariable.HAEMOGLOBIN, "g/L", (20.0, 260.0), log1p=False),
-    Number(ClinicalVariable.PLATELETS, _CELLS, (1.0, 3000.0), log1p=False),
-    Number(ClinicalVariable.ALBUMIN, "g/L", (5.0, 80.0), log1p=False),
-    Number(ClinicalVariable.GLOBULIN, "g/L", (5.0, 120.0), log1p=False),
-    Number(ClinicalVariable.ALT, _ENZYME, (0.0, 10000.0), log1p=False),
-    Number(ClinicalVariable.AST, _ENZYME, (0.0, 10000.0), log1p=False),
-    Number(ClinicalVariable.ALP, _ENZYME, (0.0, 10000.0), log1p=False),
-    Number(ClinicalVariable.GGT, _ENZYME, (0.0, 10000.0), log1p=False),
-    Number(ClinicalVariable.BILIRUBIN_TOTAL, "umol/L", (0.0, 1500.0), log1p=False),
-    Number(ClinicalVariable.BILIRUBIN_DIRECT, "umol/L", (0.0, 1500.0), log1p=False),
-    Number(ClinicalVariable.NLR, "1", (0.0, 500.0), log1p=False),
-    Number(ClinicalVariable.PLR, "1", (0.0, 10000.0), log1p=False),
-    Number(ClinicalVariable.LMR, "1", (0.0, 500.0), log1p=False),
-    Number(ClinicalVariable.AGR, "1", (0.05, 10.0), log1p=False),
 )
-"""In the order of the columns. log(1 + x) is for the tumour markers ("biomarkers (e.g., CA19-9, CEA)", methods).
-
-Plausible ranges are wide: they stop a typing error or a lost decimal point, not a very ill patient.
-"""
+"""In the order of the columns. log(1 + x) is for the tumour markers ("biomarkers (e.g., CA19-9, CEA)", methods)."""
 
 
 def fit(records: Sequence[ClinicalRecord], schema: Sequence[Number | Category] = PORCELAIN) -> list[dict[str, Any]]:
@@ -109,7 +94,7 @@ def _category(records: Sequence[ClinicalRecord], what: Category) -> dict[str, An
 
 def _known(records: Sequence[ClinicalRecord], what: Number | Category) -> list[Any]:
     """What each record says of the variable, None where it says nothing that can be believed."""
-    values = (found(record, what.variable) for record in records)
+    values = (record.get(what.variable) for record in records)
     known = [None if value is None else what.read(value) for value in values]
     if all(each is None for each in known):
         raise UsageError(f"clinical variable {what.variable.value}: no record of the cohort has a value")

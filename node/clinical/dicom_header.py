@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 from typing import Final
 
 from node.domain.clinical import ClinicalValue, ClinicalVariable, Findings
-from node.domain.clinical_variables import ROWS, NumberRow
+from node.domain.clinical_variables import NUMBERS
 from node.domain.imaging import Series
 
 _AGE_IN_YEARS: Final = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
@@ -39,8 +39,7 @@ class DicomHeaderSource:
 
 
 def _is_plausible(variable: ClinicalVariable, value: float) -> bool:
-    row = ROWS[variable]
-    return isinstance(row, NumberRow) and row.plausible[0] <= value <= row.plausible[1]
+    return NUMBERS[variable].believes(value)
 
 
 def _age(series: Series, study_day: date | None) -> float | None:

@@ -217,8 +217,7 @@ def _said(part: Any, variable: ClinicalVariable) -> tuple[str, str]:
     if (concept := part.valueCodeableConcept) is not None:
         words = [concept.text or "", *(word or "" for one in concept.coding or () for word in (one.code, one.display))]
         row = ROWS[variable]
-        known = {word for group in row.categories.values() for word in group} if isinstance(row, CategoryRow) else set()
-        return next((word for word in words if word.strip().lower() in known), words[0]), ""
+        return next((word for word in words if isinstance(row, CategoryRow) and row.meant(word)), words[0]), ""
     return str(part.valueString or ""), ""
 
 

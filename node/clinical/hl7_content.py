@@ -205,6 +205,5 @@ def _text(obx: Segment, variable: ClinicalVariable) -> str:
         return "".join(parts).strip()
     row = ROWS[variable]
     if isinstance(row, CategoryRow):
-        known = {word for words in row.categories.values() for word in words}
-        return next((part for part in parts[:2] if part.strip().lower() in known), parts[0])
+        return next((part for part in parts[:2] if row.meant(part)), parts[0])
     return parts[0] if not any(parts[1:]) else "several values"

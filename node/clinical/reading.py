@@ -52,8 +52,7 @@ def _number(raw: RawValue, row: NumberRow) -> tuple[float | None, ValueReason | 
     if number < 0:
         return None, ValueReason.NEGATIVE
     value = convert(number, code, row)
-    low, high = row.plausible
-    return value, None if low <= value <= high else ValueReason.IMPLAUSIBLE
+    return value, None if row.believes(value) else ValueReason.IMPLAUSIBLE
 
 
 def _parse(text: str) -> float | ValueReason:
@@ -75,6 +74,5 @@ def _parse(text: str) -> float | ValueReason:
 def _category(raw: RawValue, row: CategoryRow) -> tuple[str | None, ValueReason | None]:
     if len(raw.text) > LONGEST_TEXT:
         return None, ValueReason.TOO_LONG
-    word = " ".join(raw.text.lower().split())
-    found = next((name for name, words in row.categories.items() if word in words), None)
+    found = row.meant(raw.text)
     return found, None if found is not None else ValueReason.UNKNOWN_CATEGORY

@@ -95,6 +95,8 @@ class ClinicalValue:
     source: str
     """Where it came from, as registered: for example ``dicom-header``."""
     observed_at: datetime | None = None
+    parts: tuple[ClinicalVariable, ...] = ()
+    """What it was computed from; empty where somebody measured or said it."""
 
 
 @dataclass(frozen=True, slots=True)

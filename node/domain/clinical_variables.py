@@ -30,19 +30,27 @@ _RATIO: Final = ("1",)
 
 @dataclass(frozen=True, slots=True)
 class NumberRow:
-    """A number: the unit that models see, the units that are accepted, and what can be believed in the former."""
+    """A number: the one unit that it has in here, the units that are accepted, and what can be believed.
+
+    Sources convert what they receive (``node.clinical.units``); from there on models refuse any other unit.
+    """
 
     variable: V
     loinc: tuple[str, ...]
     unit: str
     accepted: tuple[str, ...]
-    """UCUM codes, the models' own among them."""
+    """UCUM codes, ``unit`` among them."""
     plausible: tuple[float, float]
     stale_days: int
     grams_per_mole: float | None = None
     """Where amount and mass are converted into each other: without it they are not."""
     units_are_arbitrary: bool = False
     """Whether U and [IU] count the same: assays of markers and enzymes define them, and senders write either."""
+
+    def believes(self, number: float) -> bool:
+        """Whether ``number``, in ``unit``, lies in the plausible range."""
+        low, high = self.plausible
+        return low <= number <= high
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,15 @@ class CategoryRow:
     loinc: tuple[str, ...]
     categories: Mapping[str, tuple[str, ...]]
     stale_days: int
+
+    def meant(self, word: str) -> str | None:
+        """The category that ``word`` spells, case, hyphens and spaces apart; None when it is none."""
+        bare = _bare(word)
+        return next((name for name, words in self.categories.items() if bare in map(_bare, words)), None)
+
+
+def _bare(word: str) -> str:
+    return " ".join(word.lower().replace("-", " ").replace("_", " ").split())
 
 
 Row = NumberRow | CategoryRow
@@ -76,15 +93,24 @@ _N: Final = MappingProxyType(
 _SEX: Final = MappingProxyType({"M": ("m", "male"), "F": ("f", "female")})
 _SITE: Final = MappingProxyType(
     {
-        "head": ("head", "head of pancreas", "uncinate process"),
-        "body-tail": ("body-tail", "body/tail", "body", "tail", "body of pancreas", "tail of pancreas"),
+        "head": ("head", "head of pancreas", "uncinate", "uncinate process"),
+        "body-tail": (
+            "body-tail",
+            "body/tail",
+            "body or tail",
+            "body",
+            "tail",
+            "body of pancreas",
+            "tail of pancreas",
+        ),
     }
 )
+# Undifferentiated (G4) and two-tier grades are none of GTRNet's three.
 _GRADE: Final = MappingProxyType(
     {
         "well": ("well", "well differentiated", "g1"),
-        "moderate": ("moderate", "moderately differentiated", "g2"),
-        "poor": ("poor", "poorly differentiated", "g3"),
+        "moderate": ("moderate", "moderately", "moderately differentiated", "g2"),
+        "poor": ("poor", "poorly", "poorly differentiated", "g3"),
     }
 )
 _LAUREN: Final = MappingProxyType(
@@ -160,6 +186,17 @@ _ROWS: Final[tuple[Row, ...]] = (
 
 ROWS: Final[Mapping[V, Row]] = MappingProxyType({row.variable: row for row in _ROWS})
 """Every variable's row."""
+NUMBERS: Final[Mapping[V, NumberRow]] = MappingProxyType(
+    {row.variable: row for row in _ROWS if isinstance(row, NumberRow)}
+)
+"""The rows of numbers."""
+CATEGORIES: Final[Mapping[V, CategoryRow]] = MappingProxyType(
+    {row.variable: row for row in _ROWS if isinstance(row, CategoryRow)}
+)
+"""The rows of words."""
 
 BY_LOINC: Final[Mapping[str, V]] = MappingProxyType({code: row.variable for row in _ROWS for code in row.loinc})
 """Which variable a LOINC code names."""
+
+UNIT_WORDS: Final[Mapping[str, str]] = MappingProxyType({"a": "years", "1": "", "10*9/L": "10^9/L"})
+"""UCUM codes that are not read as words, as people are shown them."""

@@ -3,6 +3,7 @@
 from typing import Final
 
 from node.domain.clinical import ClinicalRecord, ClinicalValue
+from node.domain.clinical_variables import UNIT_WORDS
 from node.domain.prediction import Contribution, Interval, Nomogram, NomogramItem, Prediction, Score
 from node.domain.reporting import Report, ReportedNumber
 from node.reports.codes import MAP_DICE, NOMOGRAM_QUANTITIES, QUANTITIES, subject
@@ -21,7 +22,6 @@ _INPUT_WORDS: Final = {
     "clinical_t": "clinical T",
     "clinical_n": "clinical N",
 } | {name: name.upper() for name in ("bmi", "wbc", "alt", "ast", "alp", "ggt", "nlr", "plr", "lmr", "agr")}
-_UNIT_WORDS: Final = {"a": "years", "mo": "months"}  # UCUM codes that are not read as words
 
 
 def percent(probability: float) -> float:
@@ -178,7 +178,7 @@ def value_line(value: ClinicalValue) -> str:
     """One clinical value with unit, source and time."""
     number = _number(value.value) if isinstance(value.value, float) else str(value.value)
     seen = f", {value.observed_at:%Y-%m-%d}" if value.observed_at else ""
-    unit = _UNIT_WORDS.get(value.unit, value.unit)
+    unit = UNIT_WORDS.get(value.unit, value.unit)
     return f"{input_name(value.variable.value)}: {number} {unit}".rstrip() + f" ({value.source}{seen})"
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Final
 
-from node.clinical.derived import with_derived
 from node.domain.clinical import ClinicalRecord, ClinicalValue, ClinicalVariable, Conflict, HeldValue
+from node.domain.derivation import with_derived
 from node.domain.imaging import Series
 from node.domain.ports import ClinicalSource
 from node.errors import SourceSilent
@@ -30,9 +30,9 @@ def gather_clinical(series: Series, sources: Iterable[ClinicalSource]) -> Clinic
             used = found.setdefault(value.variable, value)
             if used is not value and _disagree(used, value):
                 conflicts.append(Conflict(used, value))
-    values = {value.variable: value for value in with_derived(found.values())}
+    known = with_derived(ClinicalRecord(tuple(found.values())))
     return ClinicalRecord(
-        tuple(values[variable] for variable in ClinicalVariable if variable in values),
+        tuple(one for variable in ClinicalVariable if (one := known.get(variable)) is not None),
         tuple(one for one in held if one.variable not in found),
         tuple(conflicts),
         tuple(silent),

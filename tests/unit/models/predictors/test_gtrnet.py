@@ -277,7 +277,7 @@ def test_the_nomogram_is_read_from_the_same_map(
 def test_with_all_answers_the_nomogram_gives_numbers(small: Gtrnet, make_case: CaseMaker) -> None:
     """What is known is used, named, and leaves no range."""
     values = (
-        ClinicalValue(ClinicalVariable.TUMOUR_SIZE, 6.2, "cm", "csv"),
+        ClinicalValue(ClinicalVariable.TUMOUR_SIZE, 62.0, "mm", "csv"),
         ClinicalValue(ClinicalVariable.DIFFERENTIATION, "poor", "", "csv"),
         ClinicalValue(ClinicalVariable.LAUREN_TYPE, "diffuse", "", "csv"),
     )

@@ -222,8 +222,8 @@ REGION = Size(41.0, "region")
 
 
 def test_a_person_knows_better_than_the_region() -> None:
-    """A size that a person gave is taken, in its unit; without one the region is measured."""
-    record = ClinicalRecord((value(ClinicalVariable.TUMOUR_SIZE, 5.6, "cm"),))
+    """A size that a person gave is taken; without one the region is measured."""
+    record = ClinicalRecord((value(ClinicalVariable.TUMOUR_SIZE, 56.0, "mm"),))
     answers = answers_from(record, 0.5, REGION)
     assert answers.size == Size(56.0, "entered")
     assert answers.variables == ("tumour_size",)
@@ -231,7 +231,7 @@ def test_a_person_knows_better_than_the_region() -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "unit"), [(5.6, "[in_i]"), (5.6, ""), ("large", "mm"), (-3.0, "mm"), (math.nan, "mm"), (56.0, "m")]
+    ("what", "unit"), [(5.6, "cm"), (5.6, ""), ("large", "mm"), (-3.0, "mm"), (math.nan, "mm"), (5600.0, "mm")]
 )
 def test_a_size_that_cannot_be_believed_is_not_used(what: float | str, unit: str) -> None:
     """No unit is guessed at: the region is measured instead, and a note says why."""

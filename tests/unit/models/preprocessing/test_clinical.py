@@ -12,12 +12,13 @@ from models.fields import Fields
 from models.preprocessing.clinical import ClinicalTable
 from models.preprocessing.clinical_fit import PORCELAIN
 from node.domain.clinical import ClinicalRecord, ClinicalValue, ClinicalVariable
+from node.domain.derivation import with_derived
 from node.domain.reasons import ReasonCode
 from node.errors import BundleError, Refused
 
 AGE = {"variable": "age", "unit": "a", "plausible": [0, 120], "log1p": False, "mean": 60, "sd": 10, "imputed": 65}
 BMI = {"variable": "bmi", "unit": "kg/m2", "plausible": [8, 80], "log1p": True, "mean": 3, "sd": 0.5, "imputed": 24}
-SEX = {"variable": "sex", "categories": [["F", "female"], ["M", "male"]], "imputed": "M"}
+SEX = {"variable": "sex", "categories": [["F"], ["M"]], "imputed": "M"}
 
 
 def table(*entries: dict[str, Any], max_imputed: int = 9) -> ClinicalTable:
@@ -50,8 +51,8 @@ def test_what_is_missing_is_imputed_and_named() -> None:
 
 
 def test_bmi_comes_from_height_and_weight() -> None:
-    """Weight over height squared, each by its unit; a BMI that is given goes first."""
-    tall = record(height=(200.0, "cm"), weight=(100000.0, "g"))
+    """Weight over height squared; a BMI that is given goes first."""
+    tall = record(height=(2.0, "m"), weight=(100.0, "kg"))
     assert np.allclose(table(BMI).encode(tall).columns, [(math.log1p(25.0) - 3) / 0.5])
     given = record(height=(2.0, "m"), weight=(100.0, "kg"), bmi=(30.0, "kg/m2"))
     assert np.allclose(table(BMI).encode(given).columns, [(math.log1p(30.0) - 3) / 0.5])
@@ -59,11 +60,20 @@ def test_bmi_comes_from_height_and_weight() -> None:
     assert table(BMI).encode(record(height=(0.0, "m"), weight=(100.0, "kg"))).imputed == ("bmi",)
 
 
-def test_numbers_are_converted_by_unit() -> None:
-    """Months become years; a unit that is not known refuses the case, since it would be wrong for every patient."""
-    assert np.allclose(table(AGE).encode(record(age=(600.0, "mo"))).columns, [-1.0])
-    with pytest.raises(Refused, match="age") as refused:
-        table(AGE).encode(record(age=(50.0, "stone")))
+@pytest.mark.parametrize(
+    ("asked", "known", "wrong"),
+    [
+        (AGE, {"age": (600.0, "mo")}, "age"),
+        (AGE, {"age": (50.0, "stone")}, "age"),
+        (BMI, {"height": (170.0, "cm"), "weight": (70.0, "kg")}, "height"),
+    ],
+)
+def test_any_other_unit_refuses_the_case(
+    asked: dict[str, Any], known: dict[str, tuple[float | str, str]], wrong: str
+) -> None:
+    """It would be wrong for every patient; so is that of a part, from which nothing would follow unseen."""
+    with pytest.raises(Refused, match=wrong) as refused:
+        table(asked).encode(record(**known))
     assert refused.value.reason.code is ReasonCode.CLINICAL_VALUE
 
 
@@ -92,8 +102,21 @@ def test_nothing_is_derived_from_what_cannot_be_believed() -> None:
     encoded = table(*rows, nlr).encode(record(**given))
     assert encoded.columns.tolist() == [6.0, 2.0, 3.0]
     assert (encoded.imputed, encoded.disbelieved) == (("lymphocytes", "nlr"), ("lymphocytes",))
-    good = table(*rows, nlr).encode(record(**given | {"lymphocytes": (1500.0, "/uL")}))
+    good = table(*rows, nlr).encode(record(**given | {"lymphocytes": (1.5, "10*9/L")}))
     assert good.columns.tolist() == [6.0, 1.5, 4.0]
+
+
+def test_what_others_derived_from_what_cannot_be_believed_here_goes_with_it() -> None:
+    """The node may believe more than the bundle does: its ratio is not used then, one that was measured is."""
+    count = {"unit": "10*9/L", "plausible": [0.5, 100], "log1p": False, "mean": 0, "sd": 1, "imputed": 2}
+    rows = [count | {"variable": name} for name in ("neutrophils", "lymphocytes")]
+    nlr = {"variable": "nlr", "unit": "1", "plausible": [0, 500], "log1p": False, "mean": 0, "sd": 1, "imputed": 3}
+    counted = record(neutrophils=(6.0, "10*9/L"), lymphocytes=(0.1, "10*9/L"))
+    derived = with_derived(counted)
+    assert derived.get(ClinicalVariable.NLR) is not None
+    assert table(*rows, nlr).encode(derived).imputed == ("lymphocytes", "nlr")
+    measured = ClinicalRecord((*counted.values, *record(nlr=(60.0, "1")).values))
+    assert table(*rows, nlr).encode(measured).imputed == ("lymphocytes",)
 
 
 @pytest.mark.parametrize(("limit", "is_refused"), [(2, False), (1, True), (0, True)])
@@ -110,9 +133,9 @@ def test_too_many_missing_values_are_refused(limit: int, is_refused: bool) -> No
 
 def test_answers_say_what_went_in() -> None:
     """Each variable's value with a unit that a person reads, and whether it was imputed."""
-    marker = {"variable": "ca19_9", "unit": "[arb'U]/mL", "plausible": [0, 1e6], "log1p": True}
+    marker = {"variable": "ca19_9", "unit": "U/mL", "plausible": [0, 1e6], "log1p": True}
     marker |= {"mean": 4, "sd": 2, "imputed": 50}
-    answers = table(AGE, marker, SEX).encode(record(sex=("female", ""), ca19_9=(123456.7, "kU/L"))).answers
+    answers = table(AGE, marker, SEX).encode(record(sex=("female", ""), ca19_9=(123456.7, "U/mL"))).answers
     assert [(answer.text, answer.is_imputed) for answer in answers] == [
         ("65 years", True),
         ("123457 U/mL", False),
@@ -128,6 +151,13 @@ def test_the_words_of_a_category_mean_the_same(word: str, columns: list[int]) ->
     assert encoded.used == ("sex",)
 
 
+def test_categories_of_one_group_count_the_same() -> None:
+    """A bundle may tell fewer apart than the variable has."""
+    early = {"variable": "clinical_t", "categories": [["T1", "T2"], ["T3", "T4"]], "imputed": "T1"}
+    assert table(early).encode(record(clinical_t=("cT2", ""))).columns.tolist() == [1, 0]
+    assert table(early).encode(record(clinical_t=("T4", ""))).columns.tolist() == [0, 1]
+
+
 def test_another_category_is_imputed() -> None:
     """A word that the training data did not have becomes the mode, and is counted as imputed."""
     encoded = table(SEX).encode(record(sex=("O", "")))
@@ -141,7 +171,11 @@ def test_another_category_is_imputed() -> None:
         (AGE | {"sd": 0}, r"clinical\[0\]\.sd"),
         (AGE | {"log1p": "no"}, r"clinical\[0\]\.log1p"),
         (AGE | {"log1p": True, "plausible": [-5, 5]}, r"clinical\[0\]\.plausible"),
+        (AGE | {"unit": "mo"}, r"clinical\[0\]\.unit is 'mo', not 'a'"),
+        (AGE | {"variable": "sex"}, r"clinical\[0\]\.variable is 'sex'"),
+        (SEX | {"variable": "age"}, r"clinical\[0\]\.variable is 'age'"),
         (SEX | {"categories": ["F", "M"]}, r"clinical\[0\]\.categories"),
+        (SEX | {"categories": [["F"], ["M", "X"]]}, r"clinical\[0\]\.categories has X; known: M, F"),
         (SEX | {"imputed": "O"}, r"clinical\[0\]\.imputed"),
     ],
 )

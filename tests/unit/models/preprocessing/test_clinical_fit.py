@@ -11,8 +11,8 @@ import pytest
 from models.fields import Fields
 from models.preprocessing.clinical import ClinicalTable, Number
 from models.preprocessing.clinical_fit import PORCELAIN, fit
-from models.preprocessing.quantities import RATIOS
 from node.domain.clinical import ClinicalRecord, ClinicalValue, ClinicalVariable
+from node.domain.derivation import RATIOS
 from node.errors import Refused, UsageError
 
 AGE, SEX = PORCELAIN[:2]
@@ -75,7 +75,7 @@ def test_the_training_columns_are_standardised() -> None:
 
 def test_medians_and_deviations_are_those_of_the_cohort() -> None:
     """The median of what is there; mean and deviation after imputation and logarithm, by hand."""
-    records = [record(cea=(number, "ug/L")) for number in (1.0, 3.0, 50.0)] + [record()]
+    records = [record(cea=(number, "ng/mL")) for number in (1.0, 3.0, 50.0)] + [record()]
     (entry,) = fit(records, [CEA])
     logged = [math.log(2), math.log(4), math.log(51), math.log(4)]
     assert entry["imputed"] == 3.0

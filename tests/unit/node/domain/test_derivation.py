@@ -1,28 +1,28 @@
 """Derived variables: they follow from measured ones, and never stand in for them."""
 
+import math
 from datetime import UTC, datetime
 
 import pytest
 
-from node.clinical.derived import with_derived
-from node.domain.clinical import ClinicalRecord, ClinicalValue
+from node.domain.clinical import ClinicalRecord, ClinicalValue, HeldValue, ValueReason
 from node.domain.clinical import ClinicalVariable as V
-from node.domain.clinical_variables import ROWS
+from node.domain.clinical_variables import NUMBERS
+from node.domain.derivation import RATIOS, with_derived
 
 MONDAY, TUESDAY = datetime(2024, 5, 6, tzinfo=UTC), datetime(2024, 5, 7, tzinfo=UTC)
-UNITS = {V.WEIGHT: "kg", V.HEIGHT: "m", V.ALBUMIN: "g/L", V.GLOBULIN: "g/L", V.NLR: "1"}
 
 
 def values(**numbers: float) -> tuple[ClinicalValue, ...]:
-    """Numbers in the models' own units, of Monday."""
+    """Numbers in the units of their rows, of Monday."""
     return tuple(
-        ClinicalValue(V(name), number, UNITS.get(V(name), "10*9/L"), "hl7", MONDAY) for name, number in numbers.items()
+        ClinicalValue(V(name), number, NUMBERS[V(name)].unit, "hl7", MONDAY) for name, number in numbers.items()
     )
 
 
 def derived(found: tuple[ClinicalValue, ...], variable: V) -> float | str | None:
     """The value of ``variable`` in what follows from ``found``."""
-    value = ClinicalRecord(with_derived(found)).get(variable)
+    value = with_derived(ClinicalRecord(found)).get(variable)
     return value.value if value else None
 
 
@@ -39,7 +39,6 @@ def derived(found: tuple[ClinicalValue, ...], variable: V) -> float | str | None
 def test_each_is_computed_from_its_parts(known: tuple[ClinicalValue, ...], variable: V, expected: float) -> None:
     """Neutrophils, platelets and lymphocytes as ratios, proteins as a ratio, weight over height squared."""
     assert derived(known, variable) == pytest.approx(expected, rel=1e-4)
-    assert ROWS[variable].variable is variable
 
 
 def test_a_measured_value_counts_more() -> None:
@@ -48,11 +47,28 @@ def test_a_measured_value_counts_more() -> None:
 
 
 def test_it_says_where_it_comes_from_and_has_the_older_time() -> None:
-    """Its parts' sources, and the time after which both were known."""
+    """Its parts and their sources, and the older of their times."""
     parts = (values(neutrophils=6)[0], ClinicalValue(V.LYMPHOCYTES, 2.0, "10*9/L", "fhir", TUESDAY))
-    found = ClinicalRecord(with_derived(parts)).get(V.NLR)
+    found = with_derived(ClinicalRecord(parts)).get(V.NLR)
     assert found is not None
     assert (found.source, found.observed_at) == ("derived from hl7/fhir", MONDAY)
+    assert found.parts == RATIOS[V.NLR].parts == (V.NEUTROPHILS, V.LYMPHOCYTES)
+
+
+def test_parts_of_a_ratio_have_one_unit() -> None:
+    """Their quotient has none, so that it is the same whatever the unit."""
+    ratios = [ratio for ratio in RATIOS.values() if ratio.exponent == 1]
+    assert len(ratios) == 4
+    assert all(NUMBERS[ratio.numerator].unit == NUMBERS[ratio.denominator].unit for ratio in ratios)
+
+
+def test_what_else_the_record_says_stays() -> None:
+    """Values, and what was held or stood against them; a second time nothing is added."""
+    held = HeldValue(V.CEA, "hl7", ValueReason.CENSORED)
+    record = ClinicalRecord(values(albumin=42, globulin=28), (held,))
+    once = with_derived(record)
+    assert (once.values[:2], once.held) == (record.values, (held,))
+    assert with_derived(once) == once
 
 
 @pytest.mark.parametrize(
@@ -64,6 +80,13 @@ def test_without_both_parts_or_with_an_unbelievable_result_there_is_none(known: 
 
 
 def test_parts_in_other_units_are_left_alone() -> None:
-    """Sources give the models' own units; what does not is not converted here."""
+    """Sources convert what they receive; nothing is converted here."""
     parts = (ClinicalValue(V.WEIGHT, 70000.0, "g", "x"), ClinicalValue(V.HEIGHT, 1.75, "m", "x"))
+    assert derived(parts, V.BMI) is None
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, "high"])
+def test_nothing_follows_from_what_is_no_number(number: float | str) -> None:
+    """A part that is text or not finite is left alone."""
+    parts = (ClinicalValue(V.WEIGHT, number, "kg", "x"), ClinicalValue(V.HEIGHT, 1.75, "m", "x"))
     assert derived(parts, V.BMI) is None
