@@ -5,6 +5,7 @@ needs a container, and those of the Node registry are frameworks without a store
 """
 
 import base64
+import contextlib
 import json
 import threading
 import time
@@ -129,8 +130,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        with contextlib.suppress(ConnectionError):  # who asked has heard enough
+            self.end_headers()
+            self.wfile.write(body)
 
 
 def _fault(kind: str, query: dict[str, list[str]], accept: str) -> str | None:

@@ -28,6 +28,8 @@ _FINAL: Final = ("F", "C", "U")
 _WITHDRAWN: Final = ("D", "W", "X")
 _MERGING: Final = ("A34", "A40")
 _UPDATING: Final = ("A08", "A31")
+_TEN: Final = re.compile(r"[xX*]?\s?10")
+_EXPONENT: Final = re.compile(r"[0-9]{1,2}\s?/")
 _TIME: Final = re.compile(
     r"(?P<day>[0-9]{8})(?:(?P<hour>[0-9]{2})(?P<minute>[0-9]{2})?(?P<second>[0-9]{2})?(?:\.[0-9]{1,4})?)?"
     r"(?P<zone>[+-][0-9]{4})?"
@@ -186,7 +188,7 @@ def _result(
     raw = RawValue(
         variable,
         _text(obx, variable),
-        obx.component(6) or obx.component(6, 2),
+        _unit(obx),
         read_time(obx.component(14)) or (read_time(order.component(7)) if order else None),
         # Without a state nobody says that it is preliminary: OBX-11 is required, but files of old systems lack it.
         is_final=status in (*_FINAL, *_WITHDRAWN, ""),
@@ -194,6 +196,13 @@ def _result(
     )
     group = (order.component(3) or order.component(2)) if order else ""
     return ReceivedValue(patient, read(raw, now), NAME, message, group)
+
+
+def _unit(obx: Segment) -> str:
+    """OBX-6 as text: code or words. The caret of 10^9/L parts components, yet many senders do not escape it."""
+    first, second = obx.component(6), obx.component(6, 2)
+    is_torn = _TEN.fullmatch(first) is not None and _EXPONENT.match(second) is not None
+    return f"{first}^{second}" if is_torn else first or second
 
 
 def _text(obx: Segment, variable: ClinicalVariable) -> str:
