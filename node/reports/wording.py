@@ -147,6 +147,12 @@ def note_lines(report: Report) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def imputed_line(prediction: Prediction) -> str:
+    """How many of the clinical variables were imputed, and which: ``2 of 27: CEA, CA 125``."""
+    count, known = len(prediction.clinical_imputed), len(prediction.clinical_used)
+    return f"{count} of {count + known}: {imputed_names(prediction)}"
+
+
 def imputed_names(prediction: Prediction) -> str:
     """The clinical variables that were imputed, as a person reads them."""
     return ", ".join(input_name(name) for name in prediction.clinical_imputed)
@@ -190,7 +196,7 @@ def statement(report: Report) -> str:
     if subject(prediction) == "cT":
         sentences.append("This is a predicted category, not a staging by a physician.")
     if prediction.clinical_imputed:
-        sentences.append(f"Missing and imputed: {imputed_names(prediction)}.")
+        sentences.append(f"Missing and imputed: {imputed_line(prediction)}.")
     sentences.extend(note_lines(report))
     sentences.append(_limits(report))
     return " ".join(sentences)
