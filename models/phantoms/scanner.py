@@ -116,7 +116,7 @@ _OVERLAPPING_SHARE: Final = 0.2
 
 
 def noise_of(thickness_mm: float) -> float:
-    """Noise at a thickness relative to 3 mm. Dose follows the reading: it falls more slowly than by counting photons."""
+    """Noise relative to that at 3 mm; dose follows the reading, so it falls more slowly than by counting photons."""
     return float((_REFERENCE_THICKNESS_MM / thickness_mm) ** 0.3)
 
 

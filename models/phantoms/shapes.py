@@ -50,17 +50,19 @@ class Ellipsoid:
             cosine = np.float32(1.0 / (1.0 + self.tilt**2) ** 0.5)
             sine = np.float32(self.tilt) * cosine
             dx, dy = cosine * dx + sine * dy, cosine * dy - sine * dx
-        for part, radius in zip((dx, dy, dz), self.radii, strict=True):
-            part /= radius
-        distance = np.sqrt(dx * dx + dy * dy + dz * dz)
-        for part, radius in zip((dx, dy, dz), self.radii, strict=True):
-            part /= radius
+        rx, ry, rz = self.radii
+        dx, dy, dz = dx / rx, dy / ry, dz / rz
+        distance: Plane = np.sqrt(dx * dx + dy * dy + dz * dz)
+        dx /= rx
+        dy /= ry
+        dz /= rz
         slope = _length(dx, dy, dz)
         slope += _TINY
-        # Value times value less one, over slope.
-        slope = np.divide(distance, slope, out=slope)
+        # Value times value less one, over slope; in the very middle, where there is no slope, the least radius.
+        ratio = distance + np.float32(_TINY * min(self.radii))
+        ratio /= slope
         distance -= 1.0
-        distance *= slope
+        distance *= ratio
         return distance
 
 

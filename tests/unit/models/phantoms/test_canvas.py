@@ -94,10 +94,8 @@ def test_a_texture_is_painted_pixel_by_pixel() -> None:
     texture = np.random.default_rng(1).normal(50.0, 9.0, patch.x.shape).astype(np.float32)
     painted(on, texture)
     spot = (slice(29, 36), slice(52, 59))
-    window = (slice(29 - patch.window[0].start, 36 - patch.window[0].start),) + (
-        slice(52 - patch.window[1].start, 59 - patch.window[1].start),
-    )
-    assert np.array_equal(on.hu[spot], texture[window])
+    row, column = (part.start for part in patch.window)
+    assert np.array_equal(on.hu[spot], texture[29 - row : 36 - row, 52 - column : 59 - column])
 
 
 def test_a_lesion_is_numbered_and_belongs_to_its_organ() -> None:
@@ -130,7 +128,7 @@ def test_what_lies_around_a_shape_is_in_its_patch() -> None:
     above = Extent((-10.0, -10.0, 28.0), (10.0, 10.0, 60.0))
     patch = canvas().patch(above)
     assert patch is not None
-    assert (patch.x.min(), patch.x.max()) == (-20.0, 19.0)
+    assert (patch.x.min(), patch.x.max()) == (-20.0, 20.0)
     assert canvas().patch(above, near_mm=5.0) is None
     wide = canvas().patch(above, near_mm=30.0)
     assert wide is not None

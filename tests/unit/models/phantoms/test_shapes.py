@@ -37,6 +37,11 @@ def test_the_distance_to_a_ball_is_exact() -> None:
     assert at(ball, (1.0, 2.0, 18.0), (7.0, 2.0, 3.0), (1.0, 12.0, 3.0)) == pytest.approx([5.0, -4.0, 0.0], abs=1e-3)
 
 
+def test_the_middle_of_an_ellipsoid_is_inside() -> None:
+    """By its least radius; the first-order distance has no value there of its own."""
+    assert at(Ellipsoid((0.0, 0.0, 0.0), (20.0, 12.0, 9.0), 0.5), (0.0, 0.0, 0.0)) == pytest.approx([-9.0], rel=0.01)
+
+
 def test_an_ellipsoid_turns_about_the_body_axis() -> None:
     """By a tangent of one, its long axis lies at 45 degrees."""
     turned = Ellipsoid((0.0, 0.0, 0.0), (20.0, 5.0, 5.0), 1.0)
@@ -56,14 +61,14 @@ def test_all_of_a_shape_lies_in_its_box(shape: Ellipsoid | Tube) -> None:
 
 def test_a_tube_lies_around_its_line() -> None:
     """Every point of the line is inside, and nothing further from it than the radius and the rounding."""
-    fractions = np.linspace(0.0, 1.0, 41)
+    fractions = np.linspace(0.0, 1.0, 81)
     line = [BENT.at(float(fraction))[0] for fraction in fractions]
     assert max(at(BENT, *line)) < -4.0
     points = grid(36.0)
     inside = BENT.distance(*points) < 0.0
     places = np.stack([axis[inside] for axis in points], axis=1)
     nearest = np.sqrt(((places[:, None] - np.array(line)[None]) ** 2).sum(axis=2)).min(axis=1)
-    assert 7.0 < nearest.max() < 8.0 + BENT.blend_mm / 4.0 + 0.1
+    assert 7.0 < nearest.max() < 8.0 + BENT.blend_mm / 4.0 + 0.2
 
 
 def test_a_tube_tapers_and_may_be_flat() -> None:
