@@ -153,6 +153,8 @@ _COLON: Final[tuple[Point, ...]] = (
     (108, 14, -30), (106, 22, -110),
 )  # fmt: skip
 _SMALL_LOOPS: Final = 34
+_DISTURBED_MM: Final = 36.0
+"""How far around the stomach a tumour can reach: what it grows beyond the wall, and strands beyond that."""
 
 
 def build(spec: PhantomSpec) -> Anatomy:
@@ -297,7 +299,7 @@ class _Builder:
     def _stomach(self) -> Tube:
         whole = self._organ_tube(_STOMACH, shift_mm=3.5, swell=0.05, flatness=1.0)
         grown = self.habitus.distension
-        return Tube(whole.points, tuple(radius * grown for radius in whole.radii_mm), 1.0, 12.0)
+        return Tube(whole.points, tuple(radius * grown for radius in whole.radii_mm), 1.0, 12.0, _DISTURBED_MM)
 
     def _loops(self) -> tuple[Loop, ...]:
         rng = self.spec.stream(Stream.BOWEL)

@@ -2,9 +2,9 @@
 
 Time-attenuation curves as radiology teaches them for about 1.5 mL/kg at 3 mL/s: the aorta peaks in the arterial
 phase, kidney cortex, spleen and pancreas soon after, the portal vein at about a minute and the liver shortly later;
-then all drift together. In one real portal-venous series (96 s) the liver has 89, portal and splenic vein 131, aorta
-177, inferior vena cava 90, spleen 80 HU: within what the strengths drawn here give, except that its aorta is brighter
-and spleen darker.
+then all drift together. In one real portal-venous series (96 s) the portal and splenic vein has 131 HU and the liver
+89: within what is drawn here, the liver with some fat. Its aorta is brighter (177 HU; at most 168 here), its inferior
+vena cava and spleen are darker (90 and 80 HU; at least 103 and 94 here).
 """
 
 from dataclasses import dataclass

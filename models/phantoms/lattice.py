@@ -47,12 +47,14 @@ class Lattice:
         """The field on the plane ``z_mm`` at every (row, column) of the two axes."""
         (at_z, weight_z) = self._taps(np.array([z_mm]), 0)
         flat = sum(self.values[at_z[k, 0]] * weight_z[k, 0] for k in range(_TAPS))
-        (at_y, weight_y) = self._taps(y_mm, 1)
-        rows = sum(flat[at_y[k]] * weight_y[k][:, None] for k in range(_TAPS))
         (at_x, weight_x) = self._taps(x_mm, 2)
+        columns = sum(flat[:, at_x[k]] * weight_x[k] for k in range(_TAPS))
+        (at_y, weight_y) = self._taps(y_mm, 1)
         field = np.zeros((len(y_mm), len(x_mm)), np.float32)
-        for k in range(_TAPS):
-            field += rows[:, at_x[k]] * weight_x[k]
+        for k in range(_TAPS):  # the long axis last: whole rows lie together in memory
+            part = columns[at_y[k]]
+            part *= weight_y[k][:, None]
+            field += part
         return field
 
     def _taps(self, axis_mm: Axis, dimension: int) -> tuple[npt.NDArray[np.intp], Plane]:

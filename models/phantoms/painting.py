@@ -337,7 +337,7 @@ class Painter:
         canvas.mark_lesion(patch, distance <= 0.0, tumour.number, Organ.PANCREAS)
 
     def _stomach(self, canvas: Canvas, textures: Textures, cavity: Plane, z_mm: float) -> None:
-        patch = canvas.patch(self.anatomy.stomach.extent)
+        patch = canvas.patch(self.anatomy.stomach.extent, self.anatomy.stomach.near_mm)
         if patch is None:
             return
         outside = smooth_max(self.anatomy.stomach.distance(patch.x, patch.y, patch.z), cavity[patch.window] + 5.0, 8.0)

@@ -111,7 +111,13 @@ PROFILES: Final = (
 )
 _NOISE_HU: Final = {Sharpness.SMOOTH: 8.0, Sharpness.STANDARD: 10.5, Sharpness.SHARP: 16.0}
 _REFERENCE_THICKNESS_MM: Final = 3.0
+_REFERENCE_MA: Final = 190.0
 _OVERLAPPING_SHARE: Final = 0.2
+
+
+def noise_of(thickness_mm: float) -> float:
+    """Noise relative to that at 3 mm; dose follows the reading, so it falls more slowly than by counting photons."""
+    return float((_REFERENCE_THICKNESS_MM / thickness_mm) ** 0.3)
 
 
 def draw(rng: np.random.Generator, profile: Profile, field_mm: float) -> Scanner:
@@ -119,18 +125,19 @@ def draw(rng: np.random.Generator, profile: Profile, field_mm: float) -> Scanner
     kernel = profile.kernels[int(rng.integers(len(profile.kernels)))]
     thickness = profile.thicknesses_mm[int(rng.integers(len(profile.thicknesses_mm)))]
     overlaps = float(rng.random()) < _OVERLAPPING_SHARE and thickness > 1.0
-    # Dose follows the reading, so noise falls more slowly with thickness than by counting photons.
-    noise = _NOISE_HU[kernel.sharpness] * (_REFERENCE_THICKNESS_MM / thickness) ** 0.3 * float(rng.uniform(0.8, 1.25))
+    noise = _NOISE_HU[kernel.sharpness] * noise_of(thickness) * float(rng.uniform(0.8, 1.25))
+    kilovolts = profile.kilovolts[int(rng.integers(len(profile.kilovolts)))]
+    current = int(rng.integers(170, 211))
     return Scanner(
         manufacturer=profile.manufacturer,
         model=profile.model,
         kernel=kernel,
-        kilovolts=profile.kilovolts[int(rng.integers(len(profile.kilovolts)))],
+        kilovolts=kilovolts,
         thickness_mm=thickness,
         slice_spacing_mm=round(thickness * (0.8 if overlaps else 1.0), 3),
         pixel_spacing_mm=round(field_mm / MATRIX, 4),
-        noise_hu=round(noise, 2),
-        tube_current_ma=int(rng.integers(170, 211)),
+        noise_hu=round(noise * (_REFERENCE_MA / current) ** 0.5, 2),
+        tube_current_ma=current,
         agent=profile.agent,
         dose_ml=profile.dose_ml,
         rate_ml_s=profile.rate_ml_s,

@@ -16,8 +16,8 @@ Point = tuple[float, float, float]
 """x, y, z in mm."""
 _TINY: Final = np.float32(1e-6)
 _FAR_MM: Final = 1e3
-_MATTERS_MM: Final = 18.0
-"""Nothing is painted further from a surface than this: the fat around a tumour."""
+NEAR_MM: Final = 10.0
+"""Nothing is painted further from a surface than this, but for the stomach's: the fat around a kidney."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +50,19 @@ class Ellipsoid:
             cosine = np.float32(1.0 / (1.0 + self.tilt**2) ** 0.5)
             sine = np.float32(self.tilt) * cosine
             dx, dy = cosine * dx + sine * dy, cosine * dy - sine * dx
-        qx, qy, qz = dx / self.radii[0], dy / self.radii[1], dz / self.radii[2]
-        value = np.sqrt(qx * qx + qy * qy + qz * qz)
-        qx, qy, qz = qx / self.radii[0], qy / self.radii[1], qz / self.radii[2]
-        slope = np.sqrt(qx * qx + qy * qy + qz * qz)
-        distance: Plane = value * (value - 1.0) / (slope + _TINY)
+        rx, ry, rz = self.radii
+        dx, dy, dz = dx / rx, dy / ry, dz / rz
+        distance: Plane = np.sqrt(dx * dx + dy * dy + dz * dz)
+        dx /= rx
+        dy /= ry
+        dz /= rz
+        slope = _length(dx, dy, dz)
+        slope += _TINY
+        # Value times value less one, over slope; in the very middle, where there is no slope, the least radius.
+        ratio = distance + np.float32(_TINY * min(self.radii))
+        ratio /= slope
+        distance -= 1.0
+        distance *= ratio
         return distance
 
 
@@ -67,6 +75,8 @@ class Tube:
     flatness: float = 1.0
     blend_mm: float = 4.0
     """How far the joints are rounded."""
+    near_mm: float = NEAR_MM
+    """Further from the surface than this, the distance need only be large."""
 
     @property
     def extent(self) -> Extent:
@@ -87,7 +97,7 @@ class Tube:
 
     def _is_near(self, k: int, ranges: tuple[tuple[float, float], ...]) -> bool:
         """Whether a segment can matter to a patch of plane with these ranges of x, y and z."""
-        reach = max(self.radii_mm[k], self.radii_mm[k + 1]) + self.blend_mm + _MATTERS_MM
+        reach = max(self.radii_mm[k], self.radii_mm[k + 1]) + self.blend_mm + self.near_mm
         ends = zip(self.points[k], self.points[k + 1], ranges, strict=True)
         return all(min(a, b) - reach <= high and max(a, b) + reach >= low for a, b, (low, high) in ends)
 
@@ -95,10 +105,20 @@ class Tube:
         (ax, ay, az), (bx, by, bz) = self.points[k], self.points[k + 1]
         ux, uy, uz = bx - ax, by - ay, bz - az
         dx, dy, dz = x - ax, y - ay, z - az
-        along = np.clip((dx * ux + dy * uy + dz * uz) / (ux * ux + uy * uy + uz * uz), 0.0, 1.0).astype(np.float32)
-        dx, dy, dz = dx - along * ux, (dy - along * uy) * self.flatness, dz - along * uz
-        radius = self.radii_mm[k] + along * (self.radii_mm[k + 1] - self.radii_mm[k])
-        distance: Plane = np.sqrt(dx * dx + dy * dy + dz * dz) - radius
+        along = dx * ux
+        along += dy * uy
+        along += dz * uz
+        along /= ux * ux + uy * uy + uz * uz
+        np.clip(along, 0.0, 1.0, out=along)
+        dx -= along * ux
+        dy -= along * uy
+        dz -= along * uz
+        if self.flatness != 1.0:
+            dy *= self.flatness
+        distance = _length(dx, dy, dz)
+        along *= self.radii_mm[k + 1] - self.radii_mm[k]
+        along += self.radii_mm[k]
+        distance -= along
         return distance
 
     def at(self, fraction: float) -> tuple[Point, float]:
@@ -128,10 +148,28 @@ def box_around(points: tuple[Point, ...], half: Point) -> Extent:
     )
 
 
+def _length(x: Plane, y: Plane, z: Plane) -> Plane:
+    """The length of vectors; their parts are used up."""
+    x *= x
+    y *= y
+    z *= z
+    x += y
+    x += z
+    length: Plane = np.sqrt(x, out=x)
+    return length
+
+
 def smooth_min(one: Plane, other: Plane, blend_mm: float) -> Plane:
     """The union of two shapes, the seam rounded over ``blend_mm``."""
-    overlap = np.clip(1.0 - np.abs(one - other) / blend_mm, 0.0, None)
-    joined: Plane = np.minimum(one, other) - overlap * overlap * np.float32(blend_mm / 4.0)
+    overlap = np.asarray(one - other)
+    np.abs(overlap, out=overlap)
+    overlap /= -blend_mm
+    overlap += 1.0
+    np.maximum(overlap, 0.0, out=overlap)
+    overlap *= overlap
+    overlap *= np.float32(blend_mm / 4.0)
+    joined: Plane = np.minimum(one, other)
+    joined -= overlap
     return joined
 
 

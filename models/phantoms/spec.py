@@ -3,7 +3,7 @@
 Each aspect has a random stream of its own, so asking for another T stage leaves body, scanner and blood as they were.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 from typing import Final
 
@@ -231,9 +231,9 @@ def _machine(rng: np.random.Generator, habitus: Habitus, asked: Wanted) -> tuple
 
 
 def _reconstructed(machine: Scanner, thickness_mm: float) -> Scanner:
-    """The same acquisition, reconstructed at another thickness without overlap."""
-    values = {name: getattr(machine, name) for name in machine.__dataclass_fields__}
-    return Scanner(**values | {"thickness_mm": thickness_mm, "slice_spacing_mm": thickness_mm})
+    """The same patient on the same machine at another thickness, without overlap."""
+    noise = machine.noise_hu * scanner.noise_of(thickness_mm) / scanner.noise_of(machine.thickness_mm)
+    return replace(machine, thickness_mm=thickness_mm, slice_spacing_mm=thickness_mm, noise_hu=round(noise, 2))
 
 
 def _grid(machine: Scanner, habitus: Habitus, asked: Wanted) -> Grid:
@@ -255,10 +255,9 @@ def _lesions(rng: np.random.Generator, kind: Kind, asked: Wanted, habitus: Habit
 
 def _smaller(lesion: LesionSpec, first: LesionSpec, k: int) -> LesionSpec:
     """A further lesion: smaller, and in another part of the organ."""
-    values = {name: getattr(lesion, name) for name in lesion.__dataclass_fields__}
     size = min(lesion.size_mm, first.size_mm * 0.6)
     where = 0.12 + (first.where - 0.12 + 0.38 * k) % 0.76
-    return LesionSpec(**values | {"size_mm": size, "where": where})
+    return replace(lesion, size_mm=size, where=where)
 
 
 def _pancreatic(rng: np.random.Generator, _: int | None, habitus: Habitus) -> LesionSpec:

@@ -165,9 +165,8 @@ def _notes(lost: float, record: EncodedRecord | None) -> Iterator[Note]:
     if record is None:
         return
     if record.imputed:
-        names = ", ".join(record.imputed)
         count = f"{len(record.imputed)} of {len(record.answers)}"
-        yield Note(CLINICAL_IMPUTED, f"{count} clinical variables were imputed: {names}.")
+        yield Note(CLINICAL_IMPUTED, f"{count} clinical variables were imputed.")
     if record.disbelieved:
         names = ", ".join(record.disbelieved)
         yield Note(

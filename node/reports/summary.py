@@ -130,6 +130,6 @@ def _notes(canvas: Canvas, report: Report) -> None:
 def _inputs(canvas: Canvas, report: Report) -> None:
     rows = [wording.value_line(value) for value in wording.used_values(report)]
     if report.prediction.clinical_imputed:
-        rows.insert(0, f"MISSING, imputed: {wording.imputed_names(report.prediction)}")
+        rows.insert(0, f"MISSING, imputed: {wording.imputed_line(report.prediction)}")
     box = (_MIDDLE, _LOWER + 12, SIDE - MARGIN, FOOTER_TOP - 8)
     _list(canvas, "CLINICAL VALUES USED", rows, box)

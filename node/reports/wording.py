@@ -153,9 +153,17 @@ def clinical_lines(clinical: ClinicalRecord) -> tuple[str, ...]:
     lines = [
         f"Sources disagree: {value_line(one.used)} was used, {value_line(one.other)} not." for one in clinical.conflicts
     ]
-    lines += [f"Not used: {one.variable.value} ({one.source}): {one.reason.sentence}" for one in clinical.held]
+    lines += [
+        f"Not used: {input_name(one.variable.value)} ({one.source}): {one.reason.sentence}" for one in clinical.held
+    ]
     lines += [f"Not asked for clinical values: {told}." for told in clinical.silent]
     return tuple(lines)
+
+
+def imputed_line(prediction: Prediction) -> str:
+    """How many of the clinical variables were imputed, and which: ``2 of 27: CEA, CA 125``."""
+    count, known = len(prediction.clinical_imputed), len(prediction.clinical_used)
+    return f"{count} of {count + known}: {imputed_names(prediction)}"
 
 
 def imputed_names(prediction: Prediction) -> str:
@@ -201,7 +209,7 @@ def statement(report: Report) -> str:
     if subject(prediction) == "cT":
         sentences.append("This is a predicted category, not a staging by a physician.")
     if prediction.clinical_imputed:
-        sentences.append(f"Missing and imputed: {imputed_names(prediction)}.")
+        sentences.append(f"Missing and imputed: {imputed_line(prediction)}.")
     sentences.extend(note_lines(report))
     sentences.append(_limits(report))
     return " ".join(sentences)

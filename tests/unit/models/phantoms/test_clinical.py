@@ -1,6 +1,7 @@
 """The records of phantoms: marginals of the papers, gaps, and nothing that is not known."""
 
 from collections import Counter
+from functools import cache
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from node.domain.clinical import ClinicalRecord, ClinicalVariable
 V = ClinicalVariable
 
 
+@cache
 def gastric(t_stage: int, count: int = 1500) -> list[ClinicalRecord]:
     """Patients with a gastric tumour."""
     rng = np.random.default_rng(t_stage)

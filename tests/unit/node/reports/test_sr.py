@@ -128,7 +128,7 @@ def test_the_statement_gives_the_answer_and_its_limits(make_report: MakeReport) 
         "73.4 %",
         "NOT FOR CLINICAL USE",
         "trained on phantoms, not on patients",
-        "Missing and imputed: CA19-9, CEA",
+        "Missing and imputed: 2 of 3: CA19-9, CEA",
         "outside the box",
     ):
         assert words in comment

@@ -44,7 +44,8 @@ def test_missing_inputs_stand_first(make_report: MakeReport, words: list[str]) -
     """What was imputed comes before what was known."""
     _page(make_report(porcelain()))
     listed = words[words.index("CLINICAL VALUES USED") :]
-    assert listed.index("MISSING, imputed: CA19-9, CEA") < listed.index("age: 65 years (dicom-header, 2024-05-06)")
+    age = listed.index("age: 65 years (dicom-header, 2024-05-06)")
+    assert listed.index("MISSING, imputed: 2 of 3: CA19-9, CEA") < age
 
 
 def test_notes_that_do_not_fit_are_counted(make_report: MakeReport, words: list[str]) -> None:

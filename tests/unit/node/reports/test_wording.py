@@ -66,7 +66,7 @@ def test_what_sources_disagree_about_is_told(make_report: MakeReport) -> None:
     notes = " ".join(wording.note_lines(replace(make_report(), clinical=clinical)))
     assert f"{wording.value_line(used)} was used, {wording.value_line(other)} not" in notes
     assert "37 U/mL (entered, 2024-05-06)" in notes
-    assert "cea (hl7): The result is a limit" in notes
+    assert "CEA (hl7): The result is a limit" in notes
     assert "fhir: HTTP_500" in notes
 
 
