@@ -30,6 +30,7 @@ from node.domain.clinical_variables import ROWS
 from node.domain.identifiers import JobId, SeriesUID
 from node.domain.imaging import PatientIdentity
 from node.domain.lifecycle import JobState
+from node.domain.reasons import ReasonCode
 from node.errors import UsageError
 from node.failpoints import Failpoint, hit
 from node.store import audit
@@ -246,7 +247,9 @@ def _analyse_again(
     if row is None or state is JobState.COLLECTING:
         return None
     if state is JobState.WAITING:
-        connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(not_before=None))
+        # What waits for a disk, or for a burst of results to settle, gains nothing by going on now.
+        if row["reason"] == ReasonCode.AWAITING_CLINICAL.name:
+            connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(not_before=None))
         return None
     if state is JobState.RUNNING:
         values = {"state": JobState.WAITING.value, "token": row["token"] + 1, "lease_owner": "", "step": ""}

@@ -17,6 +17,7 @@ from node.domain.clinical_intake import (
 )
 from node.domain.imaging import PatientIdentity
 from node.domain.lifecycle import JobState
+from node.domain.reasons import Reason, ReasonCode
 from node.errors import UsageError
 from node.store.clinical import ClinicalStore
 from tests import factories
@@ -49,6 +50,14 @@ def images_of(store: Store) -> PatientIdentity:
     store.receive()
     assert store.complete()
     return store.inbox.series(factories.SERIES).patient  # type: ignore[arg-type]
+
+
+def give_back(store: Store, reason: ReasonCode) -> None:
+    """Have the series wait an hour for that reason."""
+    claim = store.claim()
+    event = factories.event(AuditAction.JOB_RELEASED)
+    assert store.jobs.release(claim, timedelta(hours=1), event, Reason(reason))
+    assert store.jobs.claim("worker") is None
 
 
 def test_a_value_is_found_as_it_arrived(clinical: ClinicalStore) -> None:
@@ -191,6 +200,8 @@ def test_results_come_in_bursts(clinical: ClinicalStore, store: Store) -> None:
     done(store)
     clinical.accept(Intake((value(patient=patient),)))
     assert store.jobs.claim("worker") is None
+    clinical.accept(Intake((value(38.0, patient=patient),)))
+    assert store.jobs.claim("worker") is None
     store.make_due()
     assert store.claim().version == 2
 
@@ -240,10 +251,20 @@ def test_a_running_analysis_begins_again(clinical: ClinicalStore, store: Store) 
 def test_a_series_that_waits_for_values_is_woken(clinical: ClinicalStore, store: Store) -> None:
     """Whether everything is here now is for the analysis to say."""
     patient = images_of(store)
-    store.change("UPDATE jobs SET not_before = :moment", moment="2099-01-01 00:00:00.000000")
-    assert store.jobs.claim("worker") is None
+    give_back(store, ReasonCode.AWAITING_CLINICAL)
     assert clinical.accept(Intake((value(patient=patient),))).reopened == ()
     assert store.claim().version == 1
+
+
+@pytest.mark.parametrize("reason", [ReasonCode.NO_ROOM, ReasonCode.NOT_NOW, ReasonCode.STORAGE_FAILED])
+def test_a_series_that_waits_for_something_else_goes_on_waiting(
+    clinical: ClinicalStore, store: Store, reason: ReasonCode
+) -> None:
+    """Laboratory results make no room on a disk: each would cost a whole analysis, or one of its three tries."""
+    patient = images_of(store)
+    give_back(store, reason)
+    clinical.accept(Intake((value(patient=patient),)))
+    assert store.jobs.claim("worker") is None
 
 
 def test_a_merge_has_the_series_of_both_looked_at_again(clinical: ClinicalStore, store: Store) -> None:
