@@ -339,7 +339,7 @@ def test_every_variant_puts_a_hot_cell_where_it_belongs(
 def test_a_value_in_an_unknown_unit_is_refused(porcelain: Porcelain, case: Case) -> None:
     """With a code, the variable and the unit."""
     wrong = ClinicalRecord((ClinicalValue(ClinicalVariable.HAEMOGLOBIN, 13.0, "stone", "test"),))
-    with pytest.raises(Refused, match="haemoglobin, from test: the unit 'stone'") as refused:
+    with pytest.raises(Refused, match="haemoglobin, from test: the unit is 'stone', not 'g/L'") as refused:
         porcelain.predict(replace(case, clinical=wrong))
     assert refused.value.reason.code is ReasonCode.CLINICAL_VALUE
 
