@@ -31,6 +31,16 @@ def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch, cores: int, wo
     assert torch.get_num_threads() == threads
 
 
+def test_waiting_threads_sleep_unless_somebody_chose_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenMP's threads do not spin on cores that others need; an operator's own choice stands."""
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    device.limit_threads(1)
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    device.limit_threads(1)
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
 def test_auto_falls_back_to_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without CUDA ``auto`` is the CPU, and asking for CUDA is an error that says so."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
