@@ -26,7 +26,7 @@ servers:         ## as root on Debian: the servers and tools that the tests use
 	@sh tests/install_servers.sh
 
 test: setup servers  ## everything (one worker a core)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile
 
 faults: setup servers  ## the matrices of faults, each with its table: kills, disks, hostile peers, fuzzing (an hour)
 	$(BIN)/python -m tests.faults durability

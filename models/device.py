@@ -12,7 +12,7 @@ from node.errors import UsageError
 AUTO: Final = "auto"
 CPU: Final = "cpu"
 CUDA: Final = "cuda"
-_THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
 _CPU_FILE: Final = Path("/proc/cpuinfo")
 # What compiled code depends on: the model (x86), the instruction sets (x86, then Arm).
 _CPU_FIELDS: Final = frozenset({"model name", "flags", "Features"})
@@ -26,6 +26,8 @@ def limit_threads(workers: int) -> int:
     """
     threads = max(1, _cores() // max(1, workers))
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+    # A thread that waits by spinning takes the core that the one it waits for would need.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if "torch" in sys.modules:
         import torch  # noqa: PLC0415  only where it is loaded already
 

@@ -4,6 +4,7 @@ import os
 import pwd
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import time
@@ -42,6 +43,9 @@ def postgresql_folder() -> Path | None:
     return next((folder for folder in folders if (folder / "postgres").exists() and (folder / "initdb").exists()), None)
 
 
+_PASSABLE = stat.S_IXGRP | stat.S_IXOTH
+
+
 class PrivatePostgresql:
     """A PostgreSQL of our own on a Unix socket, in a folder that is given."""
 
@@ -69,6 +73,10 @@ class PrivatePostgresql:
         user = _unprivileged_user()
         if user is not None:
             shutil.chown(folder, user)
+            for above in folder.parents:
+                # A private folder for temporary files keeps the server out, which has that user and our own group.
+                if (mode := above.stat().st_mode) & _PASSABLE != _PASSABLE:
+                    above.chmod(mode | _PASSABLE)
         engine = create_engine(self.url.format("postgres"), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             connection.execute(text(f"CREATE TABLESPACE {folder.name} LOCATION '{folder}'"))

@@ -8,6 +8,7 @@ new connection. By hand: ``python -m tests.faults.hostile_peers --help``.
 import argparse
 import asyncio
 import json
+import os
 import random
 import shutil
 import ssl
@@ -29,6 +30,7 @@ import structlog
 
 from node.dicom.tls import Certificates, server_context
 from node.dicom.upper_layer import UpperLayerServer
+from node.supervisor import LISTENER_MEMORY
 from tests.raw_peer import (
     ABORT,
     CT,
@@ -270,7 +272,8 @@ class Served:
     def __init__(self, certificates: Path | None) -> None:
         """Start it."""
         command = [sys.executable, "-m", __spec__.name, "serve", *([str(certificates)] if certificates else [])]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        memory = {**dict(LISTENER_MEMORY), **os.environ}  # as the supervisor starts it
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=memory)
         self.port = int(self._line())
 
     def usage(self) -> Usage:

@@ -22,8 +22,8 @@ FRAME = FrameOfReferenceUID("2.25.11")
 
 @pytest.fixture(scope="session", autouse=True)
 def _few_threads() -> None:
-    """Leave cores for the tests that run beside these."""
-    torch.set_num_threads(2)
+    """Leave cores for the tests that run beside these: threads that outnumber the cores stall each other."""
+    torch.set_num_threads(1)
 
 
 def grid(shape: tuple[int, int, int] = (12, 64, 64)) -> Geometry:

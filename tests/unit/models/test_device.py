@@ -16,6 +16,7 @@ def _own_surroundings(monkeypatch: pytest.MonkeyPatch) -> object:
     """Undo what a test does to the environment and to torch."""
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.setenv("MKL_NUM_THREADS", "2")
+    monkeypatch.setenv("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "2")
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
@@ -29,6 +30,17 @@ def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch, cores: int, wo
     assert device.limit_threads(workers) == threads
     assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == str(threads)
     assert torch.get_num_threads() == threads
+
+
+@pytest.mark.usefixtures("_own_surroundings")
+def test_waiting_threads_sleep_unless_somebody_chose_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenMP's threads do not spin on cores that others need; an operator's own choice stands."""
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    device.limit_threads(1)
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    device.limit_threads(1)
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
 
 
 def test_auto_falls_back_to_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
