@@ -182,6 +182,8 @@ class Hl7Settings(_Section):
     """How messages are written that do not say so (MSH-18)."""
     codes: dict[str, ClinicalVariable] = Field(default_factory=dict)
     """Local codes (first component of OBX-3) of senders without LOINC, and what each names."""
+    reports: tuple[str, ...] = ()
+    """Local codes of pathology texts, from which unambiguous phrases are read."""
     max_mb: Annotated[float, Field(gt=0)] = 10.0
     """Of one message, in megabytes; a larger one is refused."""
     connections: Annotated[int, Field(ge=1, le=256)] = 16

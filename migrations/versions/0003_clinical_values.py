@@ -64,13 +64,15 @@ def upgrade() -> None:
         sa.Column("prior_issuer", sa.Text(), nullable=False),
         sa.Column("survivor_id", sa.Text(), nullable=False),
         sa.Column("survivor_issuer", sa.Text(), nullable=False),
+        sa.Column("is_undone", sa.Boolean(), nullable=False),
         sa.Column("at", MOMENT, nullable=False),
         sa.Column("source_id", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_patient_aliases")),
-        sa.UniqueConstraint(
-            "prior_id", "prior_issuer", "survivor_id", "survivor_issuer", name=op.f("uq_patient_aliases_prior_id")
-        ),
-        comment="Identifiers that were merged (ADT^A40): prior and survivor name one patient",
+        comment="Identifiers that were merged (ADT^A40), or parted again (A37): the newest row of a pair counts",
+    )
+    op.create_index("ix_patient_aliases_prior_id_prior_issuer", "patient_aliases", ["prior_id", "prior_issuer"])
+    op.create_index(
+        "ix_patient_aliases_survivor_id_survivor_issuer", "patient_aliases", ["survivor_id", "survivor_issuer"]
     )
     op.create_table(
         "patient_updates",

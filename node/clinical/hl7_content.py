@@ -1,17 +1,19 @@
-"""What HL7 v2 messages say of patients: results (ORU^R01), changed identities (ADT^A08, A31) and merges (A34, A40).
+"""What HL7 v2 messages say of patients: results (ORU^R01), changed identities (ADT^A08, A31), merges and their undoing.
 
-HL7 v2.5.1: PID section 3.4.2, MRG 3.4.12, OBR 4.5.3, OBX 7.4.2; result states are table 0085.
+Merges name the old number in MRG (A18, A30, A34, A40, A47: HL7 v2.5.1 section 3.3); A24 and A37 link two PID segments and
+undo that. PID section 3.4.2, MRG 3.4.12, OBR 4.5.3, OBX 7.4.2; result states are table 0085.
 """
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import islice
 from typing import Final
 
 from node.clinical.hl7_text import Message, Segment
+from node.clinical.pathology import REPORT_LOINC, SPOKEN_OF, read_report
 from node.clinical.reading import read
 from node.domain.clinical import ClinicalVariable
 from node.domain.clinical_intake import Intake, Merge, MessageIdentity, RawValue, ReceivedValue
@@ -26,8 +28,15 @@ LONGEST_PATIENT_ID: Final = 64
 
 _FINAL: Final = ("F", "C", "U")
 _WITHDRAWN: Final = ("D", "W", "X")
-_MERGING: Final = ("A34", "A40")
+_MERGING: Final = ("A18", "A30", "A34", "A40", "A47")
+_LINKING: Final = {"A24": False, "A37": True}
+"""Whether two patients are meant to be two again."""
 _UPDATING: Final = ("A08", "A31")
+_CORRECTED: Final = ("C", *_WITHDRAWN)
+_TEXTS: Final = ("TX", "FT", "ST")
+_PATHOLOGY: Final = ("SP", "PAT")
+"""Sections of a laboratory (table 0074): surgical pathology, pathology."""
+_LAYOUT: Final = re.compile(r"\.(?:br|sp|ce|in|ti|fi|nf|sk)\b[^\\]{0,6}")
 _TEN: Final = re.compile(r"[xX*]?\s?10")
 _EXPONENT: Final = re.compile(r"[0-9]{1,2}\s?/")
 _TIME: Final = re.compile(
@@ -54,6 +63,8 @@ class Reader:
     """Which of several patient IDs is meant: the one that this authority issued."""
     codes: Mapping[str, ClinicalVariable] | None = None
     """Local codes besides LOINC."""
+    reports: Sequence[str] = ()
+    """Local codes of pathology texts."""
 
     def intake(self, message: Message, now: datetime) -> Intake:
         """What is to be stored of a message; empty but for its identity when it says nothing that is asked for.
@@ -70,6 +81,8 @@ class Reader:
             return Intake(values, message=identity)
         if code == "ADT" and event in _MERGING:
             return Intake(merges=tuple(self._merges(message)), message=identity)
+        if code == "ADT" and event in _LINKING:
+            return Intake(merges=(self._link(message, is_undone=_LINKING[event]),), message=identity)
         if code == "ADT" and event in _UPDATING:
             return Intake(updates=(self._patient(_pid(message)),), message=identity)
         if code == "ADT":
@@ -80,17 +93,24 @@ class Reader:
     def _results(self, message: Message, now: datetime) -> Iterator[ReceivedValue]:
         patient: PatientIdentity | None = None
         order: Segment | None = None
+        reports: dict[tuple[PatientIdentity, Segment | None], list[Segment]] = {}
         for segment in message.segments[1:]:
             if segment.name == "PID":
                 patient, order = self._patient(segment), None
             elif segment.name == "OBR":
                 order = segment
-            elif segment.name == "OBX" and (variable := self._variable(segment)) is not None:
-                if patient is None:
+            elif segment.name == "OBX":
+                variable = self._variable(segment)
+                if patient is None and variable is not None:
                     raise Unacceptable("AE", "100 segment sequence error: OBX before PID")
-                yield _result(segment, order, variable, patient, message.control_id, now)
+                if patient is not None and variable is not None:
+                    yield _result(segment, order, variable, patient, message.control_id, now)
+                elif patient is not None and self._is_report(segment, order):
+                    reports.setdefault((patient, order), []).append(segment)
         if patient is None:
             raise Unacceptable("AE", "100 segment sequence error: no PID")
+        for (whose, ordered), lines in reports.items():
+            yield from _report(lines, ordered, whose, message.control_id, now)
 
     def _merges(self, message: Message) -> Iterator[Merge]:
         survivor: PatientIdentity | None = None
@@ -103,6 +123,22 @@ class Reader:
                 yield Merge(self._identified(segment, 1), survivor)
         if not count:
             raise Unacceptable("AE", "100 segment sequence error: no PID followed by MRG")
+
+    def _link(self, message: Message, *, is_undone: bool) -> Merge:
+        named = [self._patient(segment) for segment in message.segments if segment.name == "PID"]
+        if len(named) != 2:  # noqa: PLR2004 — a link has two ends
+            raise Unacceptable("AE", "100 segment sequence error: not two PID")
+        return Merge(named[1], named[0], is_undone=is_undone)
+
+    def _is_report(self, obx: Segment, order: Segment | None) -> bool:
+        """Whether a text is a pathologist's: by LOINC, a local code of the site, or the section of the order (OBR-24)."""
+        if obx.component(2) not in _TEXTS:
+            return False
+        parts = obx.components(obx.repetitions(3)[0]) + [""] * 6
+        loinc = [code.strip() for code, system in ((parts[0], parts[2]), (parts[3], parts[5])) if _is_loinc(system)]
+        if loinc:
+            return any(code in REPORT_LOINC for code in loinc)
+        return parts[0].strip() in self.reports or (order is not None and order.component(24) in _PATHOLOGY)
 
     def _patient(self, pid: Segment) -> PatientIdentity:
         found = self._identified(pid, 3)
@@ -130,7 +166,7 @@ class Reader:
         """The variable that OBX-3 names: LOINC as first or alternate code, or a local code of the site."""
         parts = obx.components(obx.repetitions(3)[0]) + [""] * 6
         for code, system in ((parts[0], parts[2]), (parts[3], parts[5])):
-            if system.strip().upper() in ("LN", "LOINC") and code.strip() in BY_LOINC:
+            if _is_loinc(system) and code.strip() in BY_LOINC:
                 return BY_LOINC[code.strip()]
         return (self.codes or {}).get(parts[0].strip())
 
@@ -196,6 +232,45 @@ def _result(
     )
     group = (order.component(3) or order.component(2)) if order else ""
     return ReceivedValue(patient, read(raw, now), NAME, message, group)
+
+
+def _is_loinc(system: str) -> bool:
+    return system.strip().upper() in ("LN", "LOINC")
+
+
+def _report(
+    lines: Sequence[Segment], order: Segment | None, patient: PatientIdentity, message: str, now: datetime
+) -> Iterator[ReceivedValue]:
+    """What the text of one report says, whose lines come as segments and repetitions.
+
+    A correction replaces all that the report has said: what it is silent about now is withdrawn.
+    """
+    states = {segment.component(11) for segment in lines}
+    said = {} if states & set(_WITHDRAWN) else {one.variable: one for one in read_report(_whole(lines))}
+    observed_at = read_time(lines[0].component(14)) or (read_time(order.component(7)) if order else None)
+    group = (order.component(3) or order.component(2)) if order else ""
+    is_final = states <= {*_FINAL, *_WITHDRAWN, ""}
+    for variable in SPOKEN_OF:
+        if (one := said.get(variable)) is not None:
+            raw = RawValue(variable, one.text, "", observed_at, is_final=is_final, is_ambiguous=one.is_ambiguous)
+        elif group and states & set(_CORRECTED):
+            raw = RawValue(variable, "", "", observed_at, is_withdrawn=True)
+        else:
+            continue
+        yield ReceivedValue(patient, read(raw, now), NAME, message, group)
+
+
+def _whole(lines: Sequence[Segment]) -> str:
+    """The text of a report, its layout commands (HL7 v2.5.1 section 2.7.6) as line ends."""
+    whole = []
+    for segment in lines:
+        escape = segment.separators[2]
+        for repetition in segment.repetitions(5):
+            parts = [_LAYOUT.sub("", part) if part.startswith(".") else part for part in repetition.split(escape)]
+            # A command stands between two escape characters: without it they enclose nothing.
+            text = escape.join(parts).replace(escape * 2, "\n")
+            whole.append(" ".join(segment.components(text)))
+    return "\n".join(whole)
 
 
 def _unit(obx: Segment) -> str:

@@ -44,7 +44,7 @@ class Hl7Listener:
     ) -> None:
         """``accept`` stores durably or raises Retryable; ``record`` writes the audit trail."""
         self._settings = settings
-        self._reader = Reader(issuer, settings.codes)
+        self._reader = Reader(issuer, settings.codes, settings.reports)
         self._accept = accept
         self._record = record
         self._tls = _context(settings.tls) if settings.tls else None

@@ -27,14 +27,14 @@ def read(raw: RawValue, now: datetime, *, needs_time: bool = True) -> ReadValue:
     ``needs_time``: a value that does not say when it was observed is held; one that a person enters need not say.
     """
     row = ROWS[raw.variable]
+    if raw.is_ambiguous or raw.is_withdrawn:
+        return ReadValue(raw, None, "", ValueReason.WITHDRAWN if raw.is_withdrawn else ValueReason.AMBIGUOUS)
     value, reason = _number(raw, row) if isinstance(row, NumberRow) else _category(raw, row)
     unit = row.unit if isinstance(row, NumberRow) and value is not None else ""
     return ReadValue(raw, value, unit, reason or _circumstance(raw, now, needs_time=needs_time))
 
 
 def _circumstance(raw: RawValue, now: datetime, *, needs_time: bool) -> ValueReason | None:
-    if raw.is_withdrawn:
-        return ValueReason.WITHDRAWN
     if not raw.is_final:
         return ValueReason.NOT_FINAL
     if is_future(raw.observed_at, now):

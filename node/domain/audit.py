@@ -40,6 +40,7 @@ class AuditAction(StrEnum):
     CLINICAL_DECIDED = "person:clinical:decide"
     CLINICAL_EXPORTED = "person:clinical:export"
     PATIENTS_MERGED = "node:patient:merge"
+    PATIENTS_PARTED = "node:patient:part"
     MESSAGE_REFUSED = "peer:message:refuse"
     MODEL_ADDED = "person:model:add"
     MODEL_REMOVED = "person:model:remove"

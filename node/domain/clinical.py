@@ -78,6 +78,7 @@ class ValueReason(Enum):
     AFTER_STUDY = "It was observed after this study."
     PATIENT_CONTRADICTED = "Name, birth date or sex are not those of the images under the same patient ID."
     TOO_LONG = "The field is longer than any value is."
+    AMBIGUOUS = "The text can be read in more than one way, or is in doubt itself."
 
     @property
     def sentence(self) -> str:
@@ -123,6 +124,8 @@ class Findings:
 
     values: tuple[ClinicalValue, ...] = ()
     held: tuple[HeldValue, ...] = ()
+    unanswered: tuple[str, ...] = ()
+    """What of it could not be asked although the rest could: ``Condition HTTP_403``."""
 
 
 @dataclass(frozen=True, slots=True)

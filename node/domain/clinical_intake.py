@@ -30,6 +30,7 @@ STATES: Final[dict[ValueReason, ValueState]] = {
     ValueReason.AFTER_STUDY: ValueState.HELD,
     ValueReason.PATIENT_CONTRADICTED: ValueState.HELD,
     ValueReason.TOO_LONG: ValueState.REFUSED,
+    ValueReason.AMBIGUOUS: ValueState.HELD,
 }
 """What becomes of a value for each reason."""
 
@@ -44,6 +45,8 @@ class RawValue:
     observed_at: datetime | None = None
     is_final: bool = True
     is_withdrawn: bool = False
+    is_ambiguous: bool = False
+    """Whether ``text`` is an excerpt of a report that leaves open what is meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,8 @@ class Merge:
 
     prior: PatientIdentity
     survivor: PatientIdentity
+    is_undone: bool = False
+    """Whether they are two patients again: somebody had merged them by mistake."""
 
 
 @dataclass(frozen=True, slots=True)

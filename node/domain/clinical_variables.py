@@ -82,12 +82,13 @@ _T: Final = MappingProxyType(
         "T4": ("t4", "ct4", "t4a", "ct4a", "t4b", "ct4b"),
     }
 )
+# N of pathology is taken too: that of PORCELAIN's resected cohort presumably was. T is not: a clinical T is asked for.
 _N: Final = MappingProxyType(
     {
-        "N0": ("n0", "cn0"),
-        "N1": ("n1", "cn1"),
-        "N2": ("n2", "cn2"),
-        "N3": ("n3", "cn3", "n3a", "cn3a", "n3b", "cn3b"),
+        "N0": ("n0", "cn0", "pn0"),
+        "N1": ("n1", "cn1", "pn1", "n1a", "pn1a", "n1b", "pn1b"),
+        "N2": ("n2", "cn2", "pn2"),
+        "N3": ("n3", "cn3", "pn3", "n3a", "cn3a", "pn3a", "n3b", "cn3b", "pn3b"),
     }
 )
 _SEX: Final = MappingProxyType({"M": ("m", "male"), "F": ("f", "female")})
@@ -128,8 +129,8 @@ _ROWS: Final[tuple[Row, ...]] = (
     NumberRow(V.WEIGHT, ("29463-7",), "kg", ("kg", "g", "[lb_av]"), (2, 400), _BODY_DAYS),
     NumberRow(V.BMI, ("39156-5",), "kg/m2", ("kg/m2",), (8, 80), _BODY_DAYS),
     CategoryRow(V.CLINICAL_T, ("21905-5",), _T, _TUMOUR_DAYS),
-    CategoryRow(V.CLINICAL_N, ("21906-3",), _N, _TUMOUR_DAYS),
-    # Site, differentiation by three grades and Lauren type have no LOINC that all senders share: people and files say.
+    CategoryRow(V.CLINICAL_N, ("21906-3", "21900-6"), _N, _TUMOUR_DAYS),
+    # Site and Lauren type have no LOINC that all senders share: people, files, codes (below) and pathology's text say.
     CategoryRow(V.LESION_SITE, (), _SITE, _TUMOUR_DAYS),
     NumberRow(V.CA19_9, ("24108-3", "83084-4"), "U/mL", _MARKER, (0, 1e6), _CHEMISTRY_DAYS, units_are_arbitrary=True),
     NumberRow(V.CEA, ("2039-6", "83085-1"), "ng/mL", ("ng/mL", "ug/L"), (0, 1e5), _CHEMISTRY_DAYS),
@@ -197,6 +198,38 @@ CATEGORIES: Final[Mapping[V, CategoryRow]] = MappingProxyType(
 
 BY_LOINC: Final[Mapping[str, V]] = MappingProxyType({code: row.variable for row in _ROWS for code in row.loinc})
 """Which variable a LOINC code names."""
+
+SNOMED: Final = "SCT"
+ICD10: Final = "ICD10"
+"""ICD-10, its clinical modifications, and the topography of ICD-O-3, which share these codes."""
+ICDO3: Final = "ICDO3"
+"""ICD-O-3, morphology with behaviour."""
+
+CODED: Final[Mapping[tuple[str, str], tuple[V, str]]] = MappingProxyType(
+    {
+        # Histologic grade (DICOM PS3.16 CID 6070).
+        (SNOMED, "54102005"): (V.DIFFERENTIATION, "well"),
+        (SNOMED, "1663004"): (V.DIFFERENTIATION, "moderate"),
+        (SNOMED, "61026006"): (V.DIFFERENTIATION, "poor"),
+        # Overlapping (C25.8) and unspecified (C25.9) sites are neither of the two.
+        (ICD10, "C25.0"): (V.LESION_SITE, "head"),
+        (ICD10, "C25.1"): (V.LESION_SITE, "body-tail"),
+        (ICD10, "C25.2"): (V.LESION_SITE, "body-tail"),
+        (ICDO3, "8144/3"): (V.LAUREN_TYPE, "intestinal"),
+        (ICDO3, "8145/3"): (V.LAUREN_TYPE, "diffuse"),
+    }
+)
+"""What a code says by itself, whatever asked: coding scheme and code to variable and category."""
+
+MEASURED: Final[Mapping[tuple[str, str], V]] = MappingProxyType(
+    {
+        **{("LN", code): row.variable for row in _ROWS for code in row.loinc},
+        (SNOMED, "50373000"): V.HEIGHT,
+        (SNOMED, "27113001"): V.WEIGHT,
+        (SNOMED, "60621009"): V.BMI,
+    }
+)
+"""Which variable the concept name of a measurement names in a DICOM structured report: scheme and code."""
 
 UNIT_WORDS: Final[Mapping[str, str]] = MappingProxyType({"a": "years", "1": "", "10*9/L": "10^9/L"})
 """UCUM codes that are not read as words, as people are shown them."""

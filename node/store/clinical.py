@@ -55,6 +55,7 @@ MOST_ALIASES: Final = 64
 
 _LONGEST_TEXT: Final = 256
 _AGAIN: Final = (JobState.DELIVERING, JobState.DONE)
+_LACKING: Final = (ReasonCode.CLINICAL_MISSING.name, ReasonCode.CLINICAL_VALUE.name)
 _WHY: Final = "a clinical value is here"
 
 Key = tuple[str, str]
@@ -78,7 +79,8 @@ class ClinicalStore:
             now = datetime.now(UTC)
             if intake.message is not None and not _remember(connection, intake.message, len(intake.values), now):
                 return Accepted(is_duplicate=True)
-            merged = [self._merge(connection, merge, intake.message, now) for merge in intake.merges]
+            # Of all identifiers of a patient, before and after: a series that loses values is analysed again too.
+            merged = [key for merge in intake.merges for key in self._merge(connection, merge, intake.message, now)]
             for patient in intake.updates:
                 self._update(connection, patient, intake.message, now)
             ids = tuple(self._add(connection, value, now) for value in intake.values)
@@ -107,9 +109,8 @@ class ClinicalStore:
     def canonical(self) -> dict[Key, Key]:
         """For every identifier that was merged, the one that stands for its patient."""
         with self._database.read() as connection:
-            rows = connection.execute(select(patient_aliases)).all()
-            keys = {(row.prior_id, row.prior_issuer) for row in rows}
-            keys |= {(row.survivor_id, row.survivor_issuer) for row in rows}
+            rows = connection.execute(select(patient_aliases)).mappings().all()
+            keys = {key for row in rows for key in _ends(row)}
             return {key: min(_aliases(connection, {key})) for key in keys}
 
     def patients(self, patient_id: str) -> tuple[PatientIdentity, ...]:
@@ -176,19 +177,25 @@ class ClinicalStore:
             _add_decision(connection, value_id, ValueState.SUPERSEDED, ValueReason.WITHDRAWN, value.source, now)
         return int(added[0]) if added else 0
 
-    def _merge(self, connection: Connection, merge: Merge, message: MessageIdentity | None, now: datetime) -> Key:
+    def _merge(
+        self, connection: Connection, merge: Merge, message: MessageIdentity | None, now: datetime
+    ) -> set[Key]:
+        """Write a merge or its undoing, unless it is so already; gives everyone whom it concerns."""
         prior, survivor = self._key(merge.prior), self._key(merge.survivor)
-        row = {
-            "prior_id": prior[0],
-            "prior_issuer": prior[1],
-            "survivor_id": survivor[0],
-            "survivor_issuer": survivor[1],
-        }
-        known = and_(*(patient_aliases.c[name] == value for name, value in row.items()))
-        if prior != survivor and not connection.scalar(select(func.count()).select_from(patient_aliases).where(known)):
-            source_id = message.control_id if message else ""
-            connection.execute(insert(patient_aliases).values(**row, at=now, source_id=source_id))
-        return survivor
+        before = _aliases(connection, {prior, survivor})
+        is_one = frozenset((prior, survivor)) in _pairs(connection, {prior, survivor})
+        if prior != survivor and is_one == merge.is_undone:
+            row = {
+                "prior_id": prior[0],
+                "prior_issuer": prior[1],
+                "survivor_id": survivor[0],
+                "survivor_issuer": survivor[1],
+                "is_undone": merge.is_undone,
+                "at": now,
+                "source_id": message.control_id if message else "",
+            }
+            connection.execute(insert(patient_aliases).values(row))
+        return before
 
     def _update(
         self, connection: Connection, patient: PatientIdentity, message: MessageIdentity | None, now: datetime
@@ -255,7 +262,7 @@ def _analyse_again(
         values = {"state": JobState.WAITING.value, "token": row["token"] + 1, "lease_owner": "", "step": ""}
         connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(values))
         job_id = JobId(row["id"])
-    elif state in _AGAIN and _has_results(connection, row["id"]) and not _is_pruned(connection, uid):
+    elif _gains(connection, row) and not _is_pruned(connection, uid):
         version = row["version"] + 1
         job_id = insert_job(connection, SeriesUID(uid), version, JobState.WAITING, now, supersedes=row["id"])
         connection.execute(update(jobs).where(jobs.c.id == job_id).values(not_before=now + SETTLE))
@@ -273,6 +280,13 @@ def _is_for(value: ReceivedValue, identity: PatientIdentity | None, day: date | 
     if value.source == ENTERED and raw.observed_at is None:
         return True
     return untimely(raw.observed_at, day, ROWS[raw.variable].stale_days) is None
+
+
+def _gains(connection: Connection, job: RowMapping) -> bool:
+    """Whether a job that has ended would say something else now: it has results, or had too few values for any."""
+    if JobState(job["state"]) is JobState.NOT_ANALYSED:
+        return bool(job["reason"] in _LACKING)
+    return JobState(job["state"]) in _AGAIN and _has_results(connection, job["id"])
 
 
 def _has_results(connection: Connection, job_id: str) -> bool:
@@ -327,18 +341,25 @@ def _corrected(connection: Connection, row: dict[str, Any]) -> Sequence[int]:
 
 
 def _aliases(connection: Connection, keys: set[Key]) -> set[Key]:
-    """``keys`` and every identifier that was merged with one of them, in either direction."""
+    """``keys`` and every identifier that is merged with one of them, in either direction."""
     known, frontier = set(keys), set(keys)
     while frontier and len(known) < len(keys) + MOST_ALIASES:
-        wanted = sorted(frontier)
-        table = patient_aliases.c
-        prior, survivor = tuple_(table.prior_id, table.prior_issuer), tuple_(table.survivor_id, table.survivor_issuer)
-        rows = connection.execute(select(patient_aliases).where(or_(prior.in_(wanted), survivor.in_(wanted)))).all()
-        found = {(row.prior_id, row.prior_issuer) for row in rows}
-        found |= {(row.survivor_id, row.survivor_issuer) for row in rows}
-        frontier = found - known
+        frontier = {key for pair in _pairs(connection, frontier) for key in pair} - known
         known |= frontier
     return known
+
+
+def _pairs(connection: Connection, keys: set[Key]) -> set[frozenset[Key]]:
+    """Who is merged with one of ``keys``: of each pair the newest row counts, whichever of the two survived."""
+    wanted, table = sorted(keys), patient_aliases.c
+    prior, survivor = tuple_(table.prior_id, table.prior_issuer), tuple_(table.survivor_id, table.survivor_issuer)
+    query = select(patient_aliases).where(or_(prior.in_(wanted), survivor.in_(wanted))).order_by(table.id)
+    newest = {frozenset(_ends(row)): row["is_undone"] for row in connection.execute(query).mappings()}
+    return {pair for pair, is_undone in newest.items() if not is_undone}
+
+
+def _ends(row: RowMapping) -> tuple[Key, Key]:
+    return (row["prior_id"], row["prior_issuer"]), (row["survivor_id"], row["survivor_issuer"])
 
 
 def _add_decision(
@@ -412,5 +433,6 @@ def _told(intake: Intake, now: datetime) -> Iterable[AuditEvent]:
         if names := sorted({value.by for value in values if value.by}):
             details["by"] = ", ".join(names)
         yield AuditEvent(now, actor, action, AuditOutcome.SUCCESS, details=details)
-    for _ in intake.merges:
-        yield AuditEvent(now, actor, AuditAction.PATIENTS_MERGED, AuditOutcome.SUCCESS)
+    for merge in intake.merges:
+        action = AuditAction.PATIENTS_PARTED if merge.is_undone else AuditAction.PATIENTS_MERGED
+        yield AuditEvent(now, actor, action, AuditOutcome.SUCCESS)

@@ -261,10 +261,12 @@ patient_aliases = Table(
     Column("prior_issuer", Text, nullable=False),
     Column("survivor_id", Text, nullable=False),
     Column("survivor_issuer", Text, nullable=False),
+    Column("is_undone", Boolean, nullable=False, default=False),
     Column("at", UtcDateTime, nullable=False),
     Column("source_id", Text, nullable=False),
-    UniqueConstraint("prior_id", "prior_issuer", "survivor_id", "survivor_issuer"),
-    comment="Identifiers that were merged (ADT^A40): prior and survivor name one patient",
+    Index("ix_patient_aliases_prior_id_prior_issuer", "prior_id", "prior_issuer"),
+    Index("ix_patient_aliases_survivor_id_survivor_issuer", "survivor_id", "survivor_issuer"),
+    comment="Identifiers that were merged (ADT^A40), or parted again (A37): the newest row of a pair counts",
 )
 
 patient_updates = Table(

@@ -143,6 +143,73 @@ def test_a_merge_names_both_numbers() -> None:
     ]
 
 
+@pytest.mark.parametrize(("event", "is_undone"), [("A24", False), ("A37", True)])
+def test_two_patients_are_linked_and_parted(event: str, is_undone: bool) -> None:
+    """Each message names both by PID."""
+    (found,) = intake(header(f"ADT^{event}"), f"EVN|{event}", PID, "PV1|1", "PID|2||4712^^^HOSP").merges
+    assert (found.prior.key(), found.survivor.key(), found.is_undone) == (
+        ("4712", "HOSP"), ("4711", "HOSP"), is_undone
+    )  # fmt: skip
+
+
+PATHOLOGY_OBR = "|".join(["OBR", "1", "P1", "F9^PATH", "88305", "", "", "20240420", *[""] * 16, "SP"])
+"""With the section of the laboratory in OBR-24."""
+
+
+def reported(*segments: str, reader: Reader = Reader()) -> dict[V, tuple[str | float | None, str]]:  # noqa: B008 — frozen
+    """What a pathology message says of each variable: the value, and the reason not to use it."""
+    found = intake(header(), PID, PATHOLOGY_OBR, *segments, reader=reader)
+    return {
+        one.read.raw.variable: (one.read.value, one.read.reason.name if one.read.reason else "") for one in found.values
+    }
+
+
+PATHOLOGY = (
+    obx("22637-3^Diagnosis^LN", "Adenocarcinoma of the head of the pancreas,", kind="TX"),
+    obx("22637-3^Diagnosis^LN", "moderately differentiated.\\.br\\pT3 pN1 (2/15)", kind="TX"),
+)
+
+
+def test_a_pathologists_text_is_read_over_all_its_lines() -> None:
+    """Segments, repetitions and layout commands are lines of one report."""
+    assert reported(*PATHOLOGY) == {
+        V.CLINICAL_N: ("N1", ""),
+        V.DIFFERENTIATION: ("moderate", ""),
+        V.LESION_SITE: ("head", ""),
+    }
+    whole = obx("P^Bericht^L", "Lauren classification: diffuse~pN0 (0/9)", kind="FT")
+    assert reported(whole, reader=Reader(reports=("P",))) == {
+        V.CLINICAL_N: ("N0", ""),
+        V.LAUREN_TYPE: ("diffuse", ""),
+    }
+
+
+def test_what_a_text_leaves_open_is_for_a_person() -> None:
+    """With the excerpt to look at, and no value that could be accepted unread."""
+    text = obx("22637-3^Diagnosis^LN", "Suspicious for poorly differentiated carcinoma", kind="TX")
+    assert reported(text) == {V.DIFFERENTIATION: (None, "AMBIGUOUS")}
+
+
+def test_a_text_that_no_pathologist_wrote_is_not_read() -> None:
+    """The same words in a radiology report, or in the clinical history, say what somebody has heard."""
+    history = obx("22636-5^History^LN", "pN1", kind="TX")
+    other = obx("18748-4^Imaging report^LN", "pN1", kind="TX")
+    assert values(history, other) == {}
+    assert values(obx("X^Text^L", "pN1", kind="TX")) == {}
+
+
+def test_a_corrected_report_takes_back_what_it_no_longer_says() -> None:
+    """All of it when the report is withdrawn."""
+    corrected = obx("22637-3^Diagnosis^LN", "pN0", kind="TX", status="C")
+    found = reported(corrected)
+    assert found[V.CLINICAL_N] == ("N0", "")
+    assert {variable for variable, (_, why) in found.items() if why == "WITHDRAWN"} == {
+        V.CLINICAL_T, V.DIFFERENTIATION, V.LAUREN_TYPE, V.LESION_SITE
+    }  # fmt: skip
+    withdrawn = reported(obx("22637-3^Diagnosis^LN", "pN1", kind="TX", status="X"))
+    assert {why for _, why in withdrawn.values()} == {"WITHDRAWN"}
+
+
 def test_an_update_says_how_a_patient_is_called_now() -> None:
     """Name, birth date and sex."""
     assert intake(header("ADT^A08"), "EVN|A08", PID).updates == (
@@ -168,6 +235,7 @@ def test_other_admission_messages_are_taken_note_of() -> None:
         ((header(), f"PID|1||{'9' * 65}", OBR), "AE"),
         ((header("ADT^A40"), PID), "AE"),
         ((header("ADT^A08"),), "AE"),
+        ((header("ADT^A37"), PID), "AE"),
         ((header(), PID, OBR, *[obx("24108-3^CA^LN", "37", "U/mL")] * 1001), "AR"),
     ],
 )

@@ -276,6 +276,42 @@ def test_a_merge_has_the_series_of_both_looked_at_again(clinical: ClinicalStore,
     assert len(clinical.accept(Intake(merges=(Merge(elsewhere, patient),))).reopened) == 1
 
 
+def test_what_was_merged_by_mistake_is_two_patients_again(clinical: ClinicalStore, store: Store) -> None:
+    """A result that used the other's values is made anew without them; merged again, they count again."""
+    patient, other = images_of(store), PatientIdentity("OLD-1")
+    clinical.accept(Intake((value(patient=other),), merges=(Merge(other, patient),)))
+    done(store)
+    assert [one.received.patient.patient_id for one in clinical.of(patient)] == ["OLD-1"]
+    parted = clinical.accept(Intake(merges=(Merge(patient, other, is_undone=True),)))
+    assert len(parted.reopened) == 1
+    assert clinical.of(patient) == ()
+    assert clinical.canonical() == {key: key for key in ((patient.key()), other.key())}
+    clinical.accept(Intake(merges=(Merge(other, patient),)))
+    assert len(clinical.of(patient)) == 1
+
+
+def test_undoing_a_merge_that_never_was_changes_nothing(clinical: ClinicalStore, store: Store) -> None:
+    """Messages come in any order, and twice."""
+    patient = images_of(store)
+    clinical.accept(Intake(merges=(Merge(PatientIdentity("OLD-1"), patient, is_undone=True),)))
+    clinical.accept(Intake(merges=(Merge(PatientIdentity("OLD-2"), patient),)))
+    clinical.accept(Intake((value(patient=PatientIdentity("OLD-2")),)))
+    assert len(clinical.of(patient)) == 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "again"), [(ReasonCode.CLINICAL_MISSING, 1), (ReasonCode.CLINICAL_VALUE, 1), (ReasonCode.ROI_NOT_FOUND, 0)]
+)
+def test_a_series_that_had_too_few_values_is_analysed_when_one_comes(
+    clinical: ClinicalStore, store: Store, reason: ReasonCode, again: int
+) -> None:
+    """One that was refused for something else is not: values would not help."""
+    patient = images_of(store)
+    claim = store.claim()
+    assert store.jobs.finish(claim, JobState.NOT_ANALYSED, Reason(reason), factories.event(AuditAction.SERIES_REFUSED))
+    assert len(clinical.accept(Intake((value(patient=patient),))).reopened) == again
+
+
 def test_who_has_a_number_is_read_from_the_images(clinical: ClinicalStore, store: Store) -> None:
     """With the identity that values are held against."""
     patient = images_of(store)
