@@ -137,6 +137,10 @@ class RuleSettings(_Section):
     """As registered: ``porcelain`` or ``gtrnet``."""
     when: dict[str, str] = Field(default_factory=dict)
     """Attribute to shell-style pattern, case ignored: ``RoiAnatomy``, ``RoiLabel`` or a DICOM keyword."""
+    required: tuple[ClinicalVariable, ...] | None = None
+    """The clinical variables that its series wait for. None: ``clinical.required``."""
+    wait_minutes: Annotated[float, Field(ge=0)] | None = None
+    """How long. None: ``clinical.wait_minutes``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +215,13 @@ class FhirSettings(_Section):
     """Where OAuth2 client credentials (RFC 6749 section 4.4) become a token. None: no token is asked for."""
     client_id: str = ""
     client_secret: SecretStr = SecretStr("")
-    scope: str = "system/Patient.read system/Observation.read"
+    scope: str = "system/Patient.read system/Observation.read system/Condition.read system/DiagnosticReport.read"
+    resources: tuple[Literal["Observation", "Condition", "DiagnosticReport"], ...] = (
+        "Observation",
+        "Condition",
+        "DiagnosticReport",
+    )
+    """What is asked for besides the Patient: laboratory values and stages, diagnoses with stages, pathology reports."""
     ca: Path | None = None
     """Authorities (PEM) that vouch for the server, where the system's do not."""
     within_s: Seconds = 15.0
@@ -231,7 +241,7 @@ class FhirSettings(_Section):
 class ClinicalSettings(_Section):
     """Clinical variables: who is asked, in what order, and for what an analysis waits."""
 
-    sources: tuple[str, ...] = ("entered", "fhir", "hl7", "csv", "dicom-header")
+    sources: tuple[str, ...] = ("entered", "fhir", "hl7", "csv", "sr", "dicom-header")
     """Sources by name; of several that know a variable the first is believed. ``fhir`` is asked where it is set up."""
     issuer: str = ""
     """Issuer of the patient IDs that come without one; images and messages must agree on it."""

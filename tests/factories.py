@@ -11,7 +11,7 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence as Items
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTStructureSetStorage
+from pydicom.uid import CTImageStorage, EnhancedSRStorage, ExplicitVRLittleEndian, RTStructureSetStorage
 
 from node.dicom.reading import instance_from
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
@@ -108,6 +108,7 @@ def received(dataset: Dataset, calling_ae: str = "PACS", address: str = "127.0.0
 
 
 CONTOURS = SeriesUID("2.25.7004")
+DOCUMENTS = SeriesUID("2.25.7005")
 
 
 def received_contour(*references: SeriesUID, series: str = CONTOURS, index: int = 0) -> ReceivedInstance:
@@ -156,3 +157,35 @@ def structure_set(*references: str, series: str = CONTOURS, index: int = 0, **ch
     dataset.StructureSetROISequence, dataset.ROIContourSequence = Items([roi]), Items([drawn])
     dataset.RTROIObservationsSequence = Items([observation])
     return with_meta(dataset)
+
+
+def vital_signs(
+    *measured: tuple[str, str, str, str], series: str = DOCUMENTS, index: int = 0, moment: str = "", **changes: Any
+) -> Dataset:
+    """A structured report that measures ``(code, scheme, number, UCUM unit)``, two containers deep."""
+    dataset = ct_slice(index, series=series, SOPClassUID=EnhancedSRStorage, Modality="SR")
+    for keyword in ("PixelData", "Rows", "Columns", "BitsAllocated", "ImageType", "PixelSpacing"):
+        delattr(dataset, keyword)
+    dataset.ContentDate, dataset.ContentTime = "20240506", "080000"
+    dataset.CompletionFlag, dataset.VerificationFlag, dataset.ValueType = "COMPLETE", "UNVERIFIED", "CONTAINER"
+    group = Dataset()
+    group.RelationshipType, group.ValueType, group.ContentSequence = "CONTAINS", "CONTAINER", Items([])
+    if moment:
+        group.ObservationDateTime = moment
+    for code, scheme, number, unit in measured:
+        item, value = Dataset(), Dataset()
+        item.RelationshipType, item.ValueType = "CONTAINS", "NUM"
+        item.ConceptNameCodeSequence = Items([_code(code, scheme)])
+        value.NumericValue, value.MeasurementUnitsCodeSequence = number, Items([_code(unit, "UCUM")])
+        item.MeasuredValueSequence = Items([value])
+        group.ContentSequence.append(item)
+    dataset.ContentSequence = Items([group])
+    for keyword, changed in changes.items():
+        setattr(dataset, keyword, changed)
+    return with_meta(dataset)
+
+
+def _code(value: str, scheme: str) -> Dataset:
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, scheme, "Meaning"
+    return code

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from node.dicom.annotations import read_annotation
+from node.dicom.measurements import read_measurements
 from node.dicom.reading import read_hounsfield, same_content
 from node.domain.clinical import ClinicalValue, ClinicalVariable, Findings, HeldValue
 from node.domain.coding import Anatomy
@@ -39,6 +40,7 @@ class HereDecoder:
     read_hounsfield = staticmethod(read_hounsfield)
     same_content = staticmethod(same_content)
     read_annotation = staticmethod(read_annotation)
+    read_measurements = staticmethod(read_measurements)
 
 
 HERE = HereDecoder()

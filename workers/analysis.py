@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from node import log
+from node.clinical.structured_report import intake
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
 from node.domain.clinical import ClinicalRecord
 from node.domain.imaging import Roi, Series, Volume
@@ -20,7 +21,8 @@ from node.domain.stacking import Stack
 from node.errors import CeladonError, NoRoom, Quarantined, Refused, Retryable, StorageFailed, of_disk
 from node.settings import Mode
 from node.store.jobs import STRIKES, Claim, StepRecord
-from node.triage.contract import is_annotation
+from node.triage.contract import is_annotation, is_document
+from node.triage.rules import choose
 from workers.bootstrap import Workshop
 from workers.claims import LeaseLost, held
 from workers.steps.assemble import assemble
@@ -94,11 +96,14 @@ class Analysis:
         if is_annotation(series):
             self._link(claim, series)
             return
+        if is_document(series):
+            self._read_document(claim, series)
+            return
         stack = self._triage(claim, series)
         ordered = Series(series.uid, series.study_uid, series.patient, series.modality, stack.instances)
         volume = self._assemble(claim, stack)
         roi = self._locate(claim, ordered, volume)
-        clinical = self._gather(claim, ordered)
+        clinical = self._gather(claim, ordered, roi)
         name, prediction = self._predict(claim, ordered, volume, roi, clinical)
         report = self._report(claim, ordered, volume, roi, clinical, prediction)
         self._compose_and_commit(claim, report, name)
@@ -113,6 +118,25 @@ class Analysis:
             self._jobs.reopen_for_annotation(uid)
         reason = Reason(ReasonCode.ANNOTATION_LINKED, f"{len(here)} series")
         event = self._event(claim, AuditAction.ANNOTATION_LINKED, AuditOutcome.SUCCESS, {"count": len(here)})
+        self._require(self._jobs.finish(claim, JobState.DONE, reason, event))
+
+    def _read_document(self, claim: Claim, series: Series) -> None:
+        """Keep what structured reports have measured; series of the patient that gain from it are done again."""
+        count = 0
+        with self._step(claim, Step.GATHER_CLINICAL) as details:
+            require_intact(series.instances)
+            for instance in series.instances:
+                if instance.path is None:
+                    continue
+                found = intake(self._shop.decoder.read_measurements(instance.path), datetime.now(UTC))
+                count += len(found.values)
+                if found.values:
+                    self._shop.stores.clinical.accept(found)
+            details["count"] = count
+        if not count:
+            self._triage(claim, series)  # says why it is not analysed
+        reason = Reason(ReasonCode.MEASUREMENTS_READ, f"{count} values")
+        event = self._event(claim, AuditAction.DOCUMENT_READ, AuditOutcome.SUCCESS, {"count": count})
         self._require(self._jobs.finish(claim, JobState.DONE, reason, event))
 
     def _triage(self, claim: Claim, series: Series) -> Stack:
@@ -145,20 +169,26 @@ class Analysis:
             }
         return roi
 
-    def _gather(self, claim: Claim, series: Series) -> ClinicalRecord:
+    def _gather(self, claim: Claim, series: Series, roi: Roi) -> ClinicalRecord:
         with self._step(claim, Step.GATHER_CLINICAL, AuditAction.CLINICAL_GATHERED) as details:
             record = gather_clinical(series, self._shop.sources)
             details.update(_gathered(record))
-        self._await_clinical(claim, record)
+        self._await_clinical(claim, series, roi, record)
         return record
 
-    def _await_clinical(self, claim: Claim, record: ClinicalRecord) -> None:
+    def _await_clinical(self, claim: Claim, series: Series, roi: Roi, record: ClinicalRecord) -> None:
         """Stop here while required values are missing and there is still time; they wake the job when they come."""
         wanted = self._shop.settings.clinical
-        missing = [variable.value for variable in wanted.required if record.get(variable) is None]
+        try:
+            rule = choose(self._shop.settings.rules, series, roi)
+        except Refused:
+            return  # the next step says so
+        required = wanted.required if rule.required is None else rule.required
+        minutes = wanted.wait_minutes if rule.wait_minutes is None else rule.wait_minutes
+        missing = [variable.value for variable in required if record.get(variable) is None]
         if not missing or claim.completed_at is None:
             return
-        left = claim.completed_at + timedelta(minutes=wanted.wait_minutes) - datetime.now(UTC)
+        left = claim.completed_at + timedelta(minutes=minutes) - datetime.now(UTC)
         if left > timedelta(0):
             raise _Awaiting(left, Reason(ReasonCode.AWAITING_CLINICAL, " ".join(missing)))
 

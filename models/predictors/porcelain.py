@@ -176,6 +176,6 @@ def _notes(lost: float, record: EncodedRecord | None) -> Iterator[Note]:
     if ClinicalVariable.CLINICAL_N.value in record.used:
         yield Note(
             CLINICAL_N,
-            "The published model's cohort was operated on, and its N category presumably pathological; one that was given "
-            "before an operation is clinical.",
+            "The published model's cohort was operated on, and its N category presumably pathological; one that was "
+            "given before an operation is clinical.",
         )

@@ -1,39 +1,36 @@
-"""A FHIR R4 server: the patient by identifier, then observations by LOINC, the newest of the time of the study.
+"""A FHIR R4 server: the patient by identifier, then what is known of them, the newest of the time of the study.
 
-FHIR R4 (hl7.org/fhir/R4): Patient, Observation, search with paging (section 3.1.1). Resources are validated by
-fhir.resources (R4B, which differs from R4 in neither of the two). What a server returns is checked again here: whether
+FHIR R4 (hl7.org/fhir/R4): Patient, Observation, Condition, DiagnosticReport, search with paging (section 3.1.1).
+Resources are validated by fhir.resources (R4B, which differs from R4 in none of the four). What each kind of resource
+says is read in ``fhir_content``. What a server returns is checked again here: whether
 the patient has the identifier that was asked for, and whether an observation is of that patient; some ignore what they
 are asked.
 """
 
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from typing import Any, Final, TypeVar
 
-from fhir.resources.R4B.observation import Observation
 from fhir.resources.R4B.patient import Patient
 from pydantic import ValidationError
 
+from node.clinical.fhir_content import KINDS, LOINC, OBSERVATION, REPORT, is_about
 from node.clinical.fhir_http import FhirHttp
-from node.clinical.reading import read
+from node.clinical.pathology import SPOKEN_OF
 from node.domain.clinical import ClinicalValue, ClinicalVariable, Findings, HeldValue, ValueReason, ValueState
-from node.domain.clinical_intake import RawValue, ReadValue
+from node.domain.clinical_intake import ReadValue
 from node.domain.clinical_matching import contradicts, dicom_day, untimely
-from node.domain.clinical_variables import BY_LOINC, ROWS, CategoryRow
+from node.domain.clinical_variables import BY_LOINC, ROWS
 from node.domain.imaging import PatientIdentity, Series
 from node.errors import SourceSilent
 from node.settings import FhirSettings
 
 NAME: Final = "fhir"
-LOINC: Final = "http://loinc.org"
-UCUM: Final = "http://unitsofmeasure.org"
 MOST_PAGES: Final = 20
 PAGE: Final = "200"
 
-_FINAL: Final = ("final", "amended", "corrected")
-_GONE: Final = ("entered-in-error", "cancelled", "unknown")
 _A_YEAR_DAYS: Final = 366
 _OF_PATIENT: Final = (ClinicalVariable.AGE, ClinicalVariable.SEX)
 """Known from the images: their identity is what the Patient was held against."""
@@ -67,7 +64,9 @@ class FhirSource:
         resource_id = self._patient(patient_id, series.patient, deadline_s)
         if resource_id is None:
             return Findings()
-        return self._choose(self._values(resource_id, day, deadline_s), day)
+        unanswered: list[str] = []
+        values = self._values(resource_id, day, deadline_s, unanswered)
+        return replace(self._choose(values, day), unanswered=tuple(unanswered))
 
     def _patient(self, patient_id: str, identity: PatientIdentity, deadline_s: float) -> str | None:
         system = self._settings.identifier_system
@@ -86,22 +85,32 @@ class FhirSource:
             return resource_id
         return None
 
-    def _values(self, resource_id: str, day: date, deadline_s: float) -> Iterator[ReadValue]:
+    def _values(self, resource_id: str, day: date, deadline_s: float, unanswered: list[str]) -> Iterator[ReadValue]:
+        """What all kinds of resources say; observations must be had, of the others it is noted when they cannot."""
         now = datetime.now(UTC)
-        for codes, days in self._asked():
-            oldest = day - timedelta(days=days + 1)
-            query: dict[str, str | list[str]] = {
-                "patient": resource_id,
-                "code": ",".join(f"{LOINC}|{code}" for code in codes),
-                # A day more on both sides: the server's zone may be another. What is chosen is decided here.
-                "date": [f"ge{oldest.isoformat()}", f"le{(day + timedelta(days=1)).isoformat()}"],
-                "_sort": "-date",
-                "_count": PAGE,
-            }
-            for resource in self._search("Observation", query, deadline_s):
-                observation = _validated(Observation, resource)
-                if observation is not None and _is_about(observation, resource_id):
-                    yield from _read(observation, now)
+        for kind in self._settings.resources:
+            try:
+                for query in self._queries(kind, resource_id, day):
+                    for resource in self._search(kind, query, deadline_s):
+                        known = _validated(KINDS[kind].model, resource)
+                        if known is not None and is_about(known, resource_id):
+                            yield from KINDS[kind].read(known, now)
+            except SourceSilent as exc:
+                if kind == OBSERVATION:
+                    raise
+                unanswered.append(f"{kind} {exc.code}")
+
+    def _queries(self, kind: str, resource_id: str, day: date) -> Iterator[dict[str, str | list[str]]]:
+        query: dict[str, str | list[str]] = {"patient": resource_id, "_count": PAGE}
+        if kind == OBSERVATION:
+            for codes, days in self._asked():
+                tokens = ",".join(f"{LOINC}|{code}" for code in codes)
+                yield query | {"code": tokens, "_sort": "-date", "date": _between(day, days)}
+        elif kind == REPORT:
+            days = max(self._limit(variable) for variable in SPOKEN_OF)
+            yield query | {"_sort": "-date", "date": _between(day, days)}
+        else:
+            yield query
 
     def _asked(self) -> Iterator[tuple[list[str], int]]:
         """LOINC codes with how many days back they are asked for: what holds for years apart, since it is rare."""
@@ -151,6 +160,12 @@ class FhirSource:
         return self._stale_days.get(variable, ROWS[variable].stale_days)
 
 
+def _between(day: date, days: int) -> list[str]:
+    # A day more on both sides: the server's zone may be another. What is chosen is decided here.
+    oldest, newest = day - timedelta(days=days + 1), day + timedelta(days=1)
+    return [f"ge{oldest.isoformat()}", f"le{newest.isoformat()}"]
+
+
 def _newer(one: T | None, other: T) -> T:
     if one is None or one.observed_at is None:
         return other
@@ -183,50 +198,3 @@ def _identity(patient: Any, patient_id: str) -> PatientIdentity:
     name = f"{names[0].family or ''}^{' '.join(names[0].given or ())}".rstrip("^") if names else ""
     born = patient.birthDate.isoformat() if isinstance(patient.birthDate, date) else ""
     return PatientIdentity(patient_id, "", name, born, _SEXES.get(patient.gender or "", ""))
-
-
-def _is_about(observation: Any, resource_id: str) -> bool:
-    reference = (observation.subject.reference or "") if observation.subject else ""
-    return str(reference).split("/_history/")[0].split("/")[-2:] == ["Patient", resource_id]
-
-
-def _read(observation: Any, now: datetime) -> Iterator[ReadValue]:
-    """The values of an observation and of its components."""
-    if observation.status in _GONE:
-        return
-    moment = _moment(observation)
-    for part in (observation, *(observation.component or ())):
-        variable = _variable(part.code)
-        if variable is not None:
-            text, unit = _said(part, variable)
-            raw = RawValue(variable, text, unit, moment, is_final=observation.status in _FINAL)
-            yield read(raw, now)
-
-
-def _variable(code: Any) -> ClinicalVariable | None:
-    codings = (code.coding or ()) if code else ()
-    return next((BY_LOINC[one.code] for one in codings if one.system == LOINC and one.code in BY_LOINC), None)
-
-
-def _said(part: Any, variable: ClinicalVariable) -> tuple[str, str]:
-    """The value and unit as text: a quantity with its comparator, a coded word, or a string."""
-    if (quantity := part.valueQuantity) is not None:
-        number = "" if quantity.value is None else f"{Decimal(quantity.value):f}"
-        unit = quantity.code if quantity.system == UCUM and quantity.code else quantity.unit or ""
-        return f"{quantity.comparator or ''}{number}", unit
-    if (concept := part.valueCodeableConcept) is not None:
-        words = [concept.text or "", *(word or "" for one in concept.coding or () for word in (one.code, one.display))]
-        row = ROWS[variable]
-        return next((word for word in words if isinstance(row, CategoryRow) and row.meant(word)), words[0]), ""
-    return str(part.valueString or ""), ""
-
-
-def _moment(observation: Any) -> datetime | None:
-    """When it was observed: an instant, a day (its beginning, in the site's zone), or the end of a period."""
-    period = observation.effectivePeriod
-    said = observation.effectiveDateTime or observation.effectiveInstant or (period.end if period else None)
-    if isinstance(said, datetime):
-        return said.astimezone()
-    if isinstance(said, date):
-        return datetime(said.year, said.month, said.day).astimezone()
-    return None  # a month or a year is no day

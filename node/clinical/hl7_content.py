@@ -1,7 +1,7 @@
 """What HL7 v2 messages say of patients: results (ORU^R01), changed identities (ADT^A08, A31), merges and their undoing.
 
-Merges name the old number in MRG (A18, A30, A34, A40, A47: HL7 v2.5.1 section 3.3); A24 and A37 link two PID segments and
-undo that. PID section 3.4.2, MRG 3.4.12, OBR 4.5.3, OBX 7.4.2; result states are table 0085.
+Merges name the old number in MRG (A18, A30, A34, A40, A47: HL7 v2.5.1 section 3.3); A24 and A37 link two PID segments
+and undo that. PID section 3.4.2, MRG 3.4.12, OBR 4.5.3, OBX 7.4.2; result states are table 0085.
 """
 
 import hashlib
@@ -131,7 +131,7 @@ class Reader:
         return Merge(named[1], named[0], is_undone=is_undone)
 
     def _is_report(self, obx: Segment, order: Segment | None) -> bool:
-        """Whether a text is a pathologist's: by LOINC, a local code of the site, or the section of the order (OBR-24)."""
+        """Whether a text is a pathologist's: by LOINC, a local code of the site, or the order's section (OBR-24)."""
         if obx.component(2) not in _TEXTS:
             return False
         parts = obx.components(obx.repetitions(3)[0]) + [""] * 6

@@ -4,8 +4,8 @@ Only phrases that mean one thing are read. Where a report says two things about 
 person must look: then the excerpt is given as ambiguous. What is said in other words is not found, which costs a
 question to a person and no patient a wrong stage. English.
 
-TNM: UICC, 8th edition (prefixes c and p; y, r and a are other situations than the models'). Lauren: intestinal, diffuse,
-mixed. Grades: WHO, G1 to G3 of adenocarcinoma; neuroendocrine tumours have grades of their own.
+TNM: UICC, 8th edition (prefixes c and p; y, r and a are other situations than the models'). Lauren: intestinal,
+diffuse, mixed. Grades: WHO, G1 to G3 of adenocarcinoma; neuroendocrine tumours have grades of their own.
 """
 
 import re
@@ -19,8 +19,10 @@ from node.domain.clinical_variables import CATEGORIES
 LONGEST_TEXT: Final = 200_000
 LONGEST_EXCERPT: Final = 120
 
-REPORT_LOINC: Final = frozenset({"11526-1", "11529-5", "22635-7", "22637-3", "22638-1", "33746-9", "34574-4", "60567-5"})
-"""Texts of pathologists: study, surgical study, microscopy, diagnosis, comment, findings, final diagnosis, whole report.
+REPORT_LOINC: Final = frozenset(
+    {"11526-1", "11529-5", "22635-7", "22637-3", "22638-1", "33746-9", "34574-4", "60567-5"}
+)
+"""Texts of pathologists: study, surgical study, microscopy, diagnosis, comment, findings, final diagnosis, panel.
 
 The gross description and the clinical history are not among them: they quote others.
 """
@@ -63,7 +65,8 @@ _ENDS: Final = re.compile(r"[\r\n;]+|\.(?=\s|$)")
 
 _TNM: Final = re.compile(
     r"(?<![A-Za-z0-9])(?P<prefix>[yra]*[pc])"
-    r"(?:T(?P<t>[1-4])[a-d]?(?:\s*\([^)\n]{0,20}\))?[\s,]*(?:(?P<again>[yra]*[pc])?N(?P<tn>[0-3])[a-c]?)?|N(?P<n>[0-3])[a-c]?)"
+    r"(?:T(?P<t>[1-4])[a-d]?(?:\s*\([^)\n]{0,20}\))?[\s,]*"
+    r"(?:(?P<again>[yra]*[pc])?N(?P<tn>[0-3])[a-c]?)?|N(?P<n>[0-3])[a-c]?)"
     r"(?![A-Za-z0-9])"
 )
 _DOUBT: Final = re.compile(
@@ -72,10 +75,16 @@ _DOUBT: Final = re.compile(
     r"pending|equivocal|uncertain|indeterminate|questionable|borderline|if|either|or)\b|\?",
     re.IGNORECASE,
 )
-_NEGATED: Final = re.compile(r"\b(?:no|not|without|negative|absence|absent|excluded?|free|neither|nor)\b", re.IGNORECASE)
+_NEGATED: Final = re.compile(
+    r"\b(?:no|not|without|negative|absence|absent|excluded?|free|neither|nor)\b", re.IGNORECASE
+)
 
-_DIFFERENTIATED: Final = re.compile(r"\b(?P<range>(?:well|moderately|poorly)[\s-]+(?:(?:to|and)[\s-]+)?)?(?P<word>well|moderately|poorly)[\s-]+differentiated\b", re.IGNORECASE)
-_LOOSE_GRADE: Final = re.compile(r"\bG(?P<low>[1-3])(?:\s*[-–/]\s*G?(?P<high>[1-4]))?(?![A-Za-z0-9])")
+_DIFFERENTIATED: Final = re.compile(
+    r"\b(?P<range>(?:well|moderately|poorly)[\s-]+(?:(?:to|and)[\s-]+)?)?"
+    r"(?P<word>well|moderately|poorly)[\s-]+differentiated\b",
+    re.IGNORECASE,
+)
+_LOOSE_GRADE: Final = re.compile(r"\bG(?P<low>[1-3])(?:\s*[-\u2013/]\s*G?(?P<high>[1-4]))?(?![A-Za-z0-9])")
 _OF_CARCINOMA: Final = re.compile(r"carcinoma|grad(?:e|ing)|differentiat|[pc]T[1-4]|[pc]N[0-3]", re.IGNORECASE)
 _OTHER_GRADES: Final = re.compile(r"neuro[\s-]?endocrine|\bNET\b|\bNEC\b|dysplasia|PanIN|IPMN|lymphoma", re.IGNORECASE)
 _LAUREN: Final = re.compile(
@@ -86,7 +95,8 @@ _LAUREN: Final = re.compile(
 )
 _PART: Final = r"(?P<{0}>head|uncinate process|body|tail)"
 _SITE: Final = re.compile(
-    r"(?:tumou?r\s+(?:site|location)|primary\s+site)\s*:?\s*(?:the\s+)?(?:pancrea(?:s|tic)\s*,?\s*)?" + _PART.format("site")
+    r"(?:tumou?r\s+(?:site|location)|primary\s+site)\s*:?\s*(?:the\s+)?(?:pancrea(?:s|tic)\s*,?\s*)?"
+    + _PART.format("site")
     + r"|(?:carcinoma|tumou?r)\s+(?:of|in)\s+the\s+(?:pancreatic\s+"
     + _PART.format("pancreatic")
     + r"|"

@@ -12,6 +12,7 @@ from node.settings import ClinicalSettings
 
 CSV: Final = "csv"
 HL7: Final = "hl7"
+SR: Final = "sr"
 
 Open = Callable[[ClinicalSettings, KnownValues], ClinicalSource | None]
 
@@ -33,6 +34,7 @@ SOURCES: Final[dict[str, Open]] = {
     "fhir": _fhir,
     HL7: _stored(HL7),
     CSV: _stored(CSV),
+    SR: _stored(SR),
     DicomHeaderSource.name: lambda _settings, _known: DicomHeaderSource(),
 }
 """How each source is opened; one that is not configured opens as None."""

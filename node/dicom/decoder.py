@@ -20,8 +20,9 @@ from typing import Final
 import pydicom.pixels  # noqa: F401 — the decoders' libraries are loaded before memory is limited
 
 from node.dicom.annotations import read_annotation
+from node.dicom.measurements import read_measurements
 from node.dicom.reading import read_hounsfield, same_content
-from node.dicom.sandbox_wire import BadMessage, Message, annotation_message, receive, send
+from node.dicom.sandbox_wire import BadMessage, Message, annotation_message, document_message, receive, send
 from node.errors import Refused, Rejected, Retryable
 
 STANDARD_INPUT: Final = 0
@@ -96,8 +97,17 @@ def _read_annotation(path: Path) -> Message:
     return annotation_message(read_annotation(path))
 
 
+def _read_measurements(path: Path) -> Message:
+    return document_message(read_measurements(path))
+
+
 _CALLS: Final[MappingProxyType[str, Callable[..., Message]]] = MappingProxyType(
-    {"read_hounsfield": _read_hounsfield, "same_content": _same_content, "read_annotation": _read_annotation}
+    {
+        "read_hounsfield": _read_hounsfield,
+        "same_content": _same_content,
+        "read_annotation": _read_annotation,
+        "read_measurements": _read_measurements,
+    }
 )
 
 

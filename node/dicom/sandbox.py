@@ -20,7 +20,8 @@ from typing import Any, Final, NoReturn, Protocol
 import numpy as np
 
 from node import log
-from node.dicom.sandbox_wire import BadMessage, Message, annotation_from, receive, send
+from node.dicom.sandbox_wire import BadMessage, Message, annotation_from, document_from, receive, send
+from node.domain.clinical_intake import MeasurementDocument
 from node.domain.imaging import Annotation, HuArray
 from node.domain.reasons import ReasonCode
 from node.errors import Fatal, Quarantined, Refused, Retryable
@@ -67,6 +68,10 @@ class Decoder(Protocol):
 
     def read_annotation(self, path: Path) -> Annotation:
         """The contours in a SEG or RTSTRUCT."""
+        ...
+
+    def read_measurements(self, path: Path) -> MeasurementDocument:
+        """The measurements in a structured report."""
         ...
 
 
@@ -130,6 +135,14 @@ class Sandbox:
             return annotation_from(reply)
         except (Broken, BadMessage) as exc:
             raise Refused(ReasonCode.ANNOTATION_UNREADABLE, str(exc)) from exc
+
+    def read_measurements(self, path: Path) -> MeasurementDocument:
+        """As ``measurements.read_measurements``; Refused (DOCUMENT_UNREADABLE) too when the decoder gives no answer."""
+        try:
+            reply = self._call("read_measurements", path)
+            return document_from(reply)
+        except (Broken, BadMessage) as exc:
+            raise Refused(ReasonCode.DOCUMENT_UNREADABLE, str(exc)) from exc
 
     def _call(self, name: str, *paths: Path) -> Message:
         """The reply of a decoder that is free.

@@ -10,13 +10,14 @@ import socket
 import struct
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from node.domain.coding import Anatomy
+from node.domain.clinical_intake import Measurement, MeasurementDocument
+from node.domain.coding import Anatomy, Code
 from node.domain.identifiers import InstanceUID, SeriesUID, StudyUID
 from node.domain.imaging import (
     AnnotatedRegion,
@@ -101,6 +102,32 @@ def annotation_message(annotation: Annotation) -> Message:
         "regions": regions,
     }
     return Message(header, arrays)
+
+
+def document_message(document: MeasurementDocument) -> Message:
+    """A document as a message."""
+    rows = [[*astuple(one.name), one.text, one.unit, one.observed_at] for one in document.measurements]
+    patient = [getattr(document.patient, name) for name in _PATIENT]
+    header = {"instance_uid": document.instance_uid, "patient": patient, "is_final": document.is_final}
+    return Message(header | {"measurements": rows})
+
+
+def document_from(message: Message) -> MeasurementDocument:
+    """The document in a message; BadMessage when there is none."""
+    try:
+        header = message.header
+        rows = [[str(cell) for cell in row] for row in header["measurements"]]
+        return MeasurementDocument(
+            InstanceUID(header["instance_uid"]),
+            PatientIdentity(**dict(zip(_PATIENT, map(str, header["patient"]), strict=True))),
+            header["is_final"] is True,
+            tuple(
+                Measurement(Code(value, scheme, meaning), text, unit, observed_at)
+                for value, scheme, meaning, text, unit, observed_at in rows
+            ),
+        )
+    except (ValueError, TypeError, LookupError, AttributeError) as exc:
+        raise BadMessage("a reply is no document") from exc
 
 
 def annotation_from(message: Message) -> Annotation:

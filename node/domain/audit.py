@@ -36,6 +36,7 @@ class AuditAction(StrEnum):
     SET_ASIDE_PRUNED = "node:leftover:prune"
     JOB_RETRIED = "person:job:retry"
     CLINICAL_RECEIVED = "node:clinical:receive"
+    DOCUMENT_READ = "node:document:read"
     CLINICAL_ENTERED = "person:clinical:enter"
     CLINICAL_DECIDED = "person:clinical:decide"
     CLINICAL_EXPORTED = "person:clinical:export"

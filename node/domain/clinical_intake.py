@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from node.domain.clinical import ClinicalVariable, ValueReason, ValueState
+from node.domain.coding import Code
+from node.domain.identifiers import InstanceUID
 from node.domain.imaging import PatientIdentity
 
 ENTERED: Final = "entered"
@@ -134,6 +136,28 @@ class Accepted:
     value_ids: tuple[int, ...] = ()
     reopened: tuple[str, ...] = ()
     """Jobs that analyse a series again because of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One number of a structured report, as it stands there."""
+
+    name: Code
+    text: str
+    unit: str
+    """UCUM code; empty where another scheme or none is used."""
+    observed_at: str
+    """Date and time as DICOM writes them (VR DT, PS3.5 section 6.2), from the item or the document."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementDocument:
+    """What a structured report measures, and of whom."""
+
+    instance_uid: InstanceUID
+    patient: PatientIdentity
+    is_final: bool
+    measurements: tuple[Measurement, ...] = ()
 
 
 class KnownValues(Protocol):

@@ -52,6 +52,8 @@ class ReasonCode(Enum):
     INPUT_CONTRACT = "The image does not meet what the model was made for."
     CLINICAL_VALUE = "A clinical value is not a number, or is in a unit that is not known."
     CLINICAL_MISSING = "More clinical values are missing than the model may do without."
+    MEASUREMENTS_READ = "The object is a structured report; its measurements are clinical values of the patient now."
+    DOCUMENT_UNREADABLE = "The structured report cannot be read."
     ANNOTATION_LINKED = "The object is a contour; it was linked to the series that it references."
     ANNOTATION_ORPHAN = "The object is a contour for a series that this node does not hold (yet)."
     ANNOTATION_UNREADABLE = "The object is a contour that cannot be read."

@@ -56,6 +56,10 @@ MOST_ALIASES: Final = 64
 _LONGEST_TEXT: Final = 256
 _AGAIN: Final = (JobState.DELIVERING, JobState.DONE)
 _LACKING: Final = (ReasonCode.CLINICAL_MISSING.name, ReasonCode.CLINICAL_VALUE.name)
+_ACTORS: Final = {"CSV": "operator", "SR": "worker"}
+"""Who has brought a message of that kind; all others come by HL7."""
+_NO_IMAGES: Final = ("SEG", "RTSTRUCT", "SR")
+"""Series that no value changes anything about; one of them may be where the value has just come from."""
 _WHY: Final = "a clinical value is here"
 
 Key = tuple[str, str]
@@ -177,9 +181,7 @@ class ClinicalStore:
             _add_decision(connection, value_id, ValueState.SUPERSEDED, ValueReason.WITHDRAWN, value.source, now)
         return int(added[0]) if added else 0
 
-    def _merge(
-        self, connection: Connection, merge: Merge, message: MessageIdentity | None, now: datetime
-    ) -> set[Key]:
+    def _merge(self, connection: Connection, merge: Merge, message: MessageIdentity | None, now: datetime) -> set[Key]:
         """Write a merge or its undoing, unless it is so already; gives everyone whom it concerns."""
         prior, survivor = self._key(merge.prior), self._key(merge.survivor)
         before = _aliases(connection, {prior, survivor})
@@ -225,7 +227,7 @@ class ClinicalStore:
         keys = _aliases(connection, set(touched))
         rows = connection.execute(
             select(series.c.series_uid, series.c.patient_id, series.c.issuer)
-            .where(series.c.patient_id.in_(sorted({key[0] for key in keys})))
+            .where(series.c.patient_id.in_(sorted({key[0] for key in keys})), series.c.modality.notin_(_NO_IMAGES))
             .order_by(series.c.series_uid)
         ).all()
         anyway = anyway or bool(intake.merges or intake.updates)
@@ -421,7 +423,7 @@ def _clean(text: str) -> str:
 
 
 def _told(intake: Intake, now: datetime) -> Iterable[AuditEvent]:
-    actor = "hl7 listener" if intake.message else "operator"
+    actor = _ACTORS.get(intake.message.kind, "hl7 listener") if intake.message else "operator"
     by_source: dict[str, list[ReceivedValue]] = {}
     for value in intake.values:
         by_source.setdefault(value.source, []).append(value)

@@ -11,6 +11,7 @@ from node.triage.kernel import Sharpness, sharpness_of
 from node.triage.phase import Phase, from_timing
 
 ANNOTATION_MODALITIES: Final = frozenset({"SEG", "RTSTRUCT"})
+DOCUMENT_MODALITY: Final = "SR"
 SECONDARY_CAPTURE_CLASSES: Final = frozenset(
     {
         "1.2.840.10008.5.1.4.1.1.7",
@@ -41,6 +42,11 @@ _ROUNDING_MM: Final = 0.01
 def is_annotation(series: Series) -> bool:
     """Whether the series holds contours rather than images."""
     return series.modality in ANNOTATION_MODALITIES
+
+
+def is_document(series: Series) -> bool:
+    """Whether the series holds structured reports, which may measure something about the patient."""
+    return series.modality == DOCUMENT_MODALITY
 
 
 def check(series: Series) -> Stack:

@@ -13,15 +13,15 @@ ROI_ATTRIBUTES: Final = ("RoiAnatomy", "RoiLabel", "Modality")
 """What a condition may look at besides the header values that are kept of a series."""
 
 
-def choose(rules: Sequence[RuleSettings], series: Series, roi: Roi) -> str:
-    """The predictor's registered name.
+def choose(rules: Sequence[RuleSettings], series: Series, roi: Roi) -> RuleSettings:
+    """The rule for a region in a series.
 
     Raises:
         Refused: NO_RULE when no rule matches.
     """
     for rule in rules:
         if all(_matches(name, pattern, series, roi) for name, pattern in rule.when.items()):
-            return rule.predictor
+            return rule
     raise Refused(ReasonCode.NO_RULE, f"anatomy {roi.anatomy.key}")
 
 

@@ -26,6 +26,7 @@ def gather_clinical(series: Series, sources: Iterable[ClinicalSource]) -> Clinic
             silent.append(f"{source.name}: {exc.code}")
             continue
         held.extend(findings.held)
+        silent.extend(f"{source.name}: {told}" for told in findings.unanswered)
         for value in findings.values:
             used = found.setdefault(value.variable, value)
             if used is not value and _disagree(used, value):

@@ -20,7 +20,7 @@ def choose_predictor(
         Refused: no rule matches.
         UsageError: a rule names a predictor that does not exist.
     """
-    name = rules.choose(configured, series, roi)
+    name = rules.choose(configured, series, roi).predictor
     if name not in predictors:
         raise UsageError(f"rules: there is no predictor {name!r}; known: {', '.join(sorted(predictors))}")
     return name, predictors[name]

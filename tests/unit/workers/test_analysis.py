@@ -31,7 +31,17 @@ from node.store import session
 from node.store.jobs import STRIKES, Claim, JobRecord
 from node.store.session import Database
 from node.stores import Stores
-from tests.factories import CONTOURS, SERIES, ct_slice, ct_slices, received, structure_set, with_meta
+from tests.factories import (
+    CONTOURS,
+    DOCUMENTS,
+    SERIES,
+    ct_slice,
+    ct_slices,
+    received,
+    structure_set,
+    vital_signs,
+    with_meta,
+)
 from tests.fakes import DIGEST, HERE, FakeDestination, FakePredictor, FakeSegmenter, FakeSource, FakeWriter, raising
 from workers.analysis import Analysis
 from workers.bootstrap import Workshop
@@ -714,3 +724,48 @@ def test_what_is_held_and_who_is_silent_is_kept_with_the_step(site: Site) -> Non
     job = site.analyse()
     details = {record.step: record.details for record in site.stores.jobs.steps(job.job_id)}
     assert details[Step.GATHER_CLINICAL] == {"variables": "age", "held": "cea:hl7:CENSORED"}
+
+
+@pytest.mark.parametrize(("organ", "waits"), [("pancreas", True), ("stomach", False)])
+def test_a_rule_says_what_its_own_series_wait_for(site: Site, organ: str, waits: bool) -> None:
+    """A stomach need not wait for what the pancreas is asked."""
+    wanted = {"required": (ClinicalVariable.CA19_9,), "wait_minutes": 60}
+    site.rules = (
+        RuleSettings(predictor="fake", when={"RoiAnatomy": organ}, **wanted),  # type: ignore[arg-type]
+        RuleSettings(predictor="fake"),
+    )
+    assert (site.analyse().state is JobState.WAITING) == waits
+
+
+def test_a_rule_may_wait_for_nothing_where_the_node_would(site: Site) -> None:
+    """What it says itself counts, also that it asks for nothing."""
+    waiting_site(site)
+    site.rules = (RuleSettings(predictor="fake", required=()),)
+    assert site.analyse().state is JobState.DELIVERING
+
+
+def test_measurements_of_a_structured_report_are_values_of_the_patient(site: Site) -> None:
+    """The series that was analysed without them is analysed again, and the report is done."""
+    site.more_sources = ("sr",)
+    site.analyse()
+    site.receive(vital_signs(("8302-2", "LN", "172", "cm")))
+    site.complete(DOCUMENTS)
+    document = site.job(site.run().job_id)
+    assert (document.state, document.reason, document.detail) == (
+        JobState.DONE, ReasonCode.MEASUREMENTS_READ.name, "1 values"
+    )  # fmt: skip
+    assert AuditAction.DOCUMENT_READ in [event.action for event in site.trail(document)]
+    with sqlite3.connect(site.folder / "celadon.db") as connection:
+        connection.execute("UPDATE jobs SET not_before = NULL")
+    site.run()
+    height = site.writer.reports[-1].clinical.get(ClinicalVariable.HEIGHT)
+    assert height is not None
+    assert (height.value, height.source) == (pytest.approx(1.72), "sr")
+
+
+def test_a_structured_report_that_measures_nothing_known_is_not_analysed(site: Site) -> None:
+    """As any other object without images."""
+    site.receive(vital_signs(("410668003", "SCT", "12", "mm")))
+    site.complete(DOCUMENTS)
+    job = site.job(site.run().job_id)
+    assert (job.state, job.reason) == (JobState.NOT_ANALYSED, ReasonCode.NOT_AN_IMAGE.name)

@@ -1,5 +1,6 @@
-"""The FHIR source: asks a strict server rightly, believes it in nothing, and turns every failure into a code."""
+"""The FHIR source: asks a strict server and one that others wrote, believes them nothing, turns failures into codes."""
 
+import base64
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from node.clinical.fhir import LOINC, UCUM, FhirSource
+from node.clinical.fhir import FhirSource
+from node.clinical.fhir_content import LOINC, UCUM
 from node.domain.clinical import ClinicalVariable as V
 from node.domain.clinical import Findings, ValueReason
 from node.domain.imaging import Series
@@ -16,6 +18,7 @@ from node.errors import SourceSilent
 from node.settings import FhirSettings
 from tests.factories import ct_slices, series_of
 from tests.fhir_server import CLIENT, Server, fhir_server
+from tests.medplum import medplum
 
 SYSTEM = "urn:oid:1.2.3"
 SERIES = series_of(ct_slices(3))
@@ -126,6 +129,114 @@ def test_words_and_components_are_read(server: Server) -> None:
     server.add(observation("21908-9", component=[part]))
     found = {value.variable: value.value for value in gather(server).values}
     assert found == {V.DIFFERENTIATION: "poor", V.CLINICAL_N: "N1"}
+
+
+def condition(code: str = "C25.0", **changes: object) -> dict[str, Any]:
+    """A confirmed tumour of the pancreas."""
+    return {
+        "resourceType": "Condition",
+        "verificationStatus": {"coding": [{"code": "confirmed"}]},
+        "code": {"coding": [{"system": "http://hl7.org/fhir/sid/icd-10", "code": code}]},
+        "subject": {"reference": "Patient/p1"},
+        "recordedDate": "2024-04-20",
+    } | changes
+
+
+def report(conclusion: str, category: str = "PAT", **changes: object) -> dict[str, Any]:
+    """A pathologist's."""
+    return {
+        "resourceType": "DiagnosticReport",
+        "status": "final",
+        "category": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0074", "code": category}]}],
+        "code": {"text": "Biopsy"},
+        "subject": {"reference": "Patient/p1"},
+        "effectiveDateTime": "2024-04-20",
+        "conclusion": conclusion,
+    } | changes
+
+
+def test_site_stage_and_histology_come_from_diagnoses_and_reports(server: Server) -> None:
+    """By code, as the stage of a diagnosis, and as unambiguous phrases of a pathologist."""
+    server.add(condition(stage=[{"summary": {"text": "cT3 cN1 cM0"}}]))
+    server.add(report("Moderately differentiated adenocarcinoma."))
+    lauren = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/icd-o-3", "code": "8145/3"}]}
+    server.add(report("See the codes and forms.", conclusionCode=[lauren]))
+    found = gather(server)
+    assert {(one.variable, one.value) for one in found.values} == {
+        (V.LESION_SITE, "head"), (V.CLINICAL_T, "T3"), (V.CLINICAL_N, "N1"), (V.DIFFERENTIATION, "moderate"),
+        (V.LAUREN_TYPE, "diffuse"),
+    }  # fmt: skip
+    assert found.unanswered == ()
+
+
+def test_a_form_of_plain_text_is_read(server: Server) -> None:
+    """The whole report as an attachment; a PDF is left alone."""
+    text = base64.b64encode(b"Lauren: mixed").decode()
+    forms = ({"contentType": "text/plain; charset=utf-8", "data": text}, {"contentType": "application/pdf"})
+    for form in (forms[0], forms[1] | {"data": base64.b64encode(b"pN1").decode()}):
+        server.add(report("See the form.", presentedForm=[form]))
+    assert [(one.variable, one.value) for one in gather(server).values] == [(V.LAUREN_TYPE, "mixed")]
+
+
+@pytest.mark.parametrize(
+    ("resource", "held"),
+    [
+        (condition(verificationStatus={"coding": [{"code": "provisional"}]}), {V.LESION_SITE: "NOT_FINAL"}),
+        (condition(verificationStatus={"coding": [{"code": "refuted"}]}), {}),
+        (condition("C25.9"), {}),
+        (condition("X", stage=[{"summary": {"text": "pN1"}}]), {V.CLINICAL_N: "NO_TIME"}),
+        (condition(recordedDate="2022-04-20"), {V.LESION_SITE: "STALE"}),
+        (report("Suspicious for pN1"), {V.CLINICAL_N: "AMBIGUOUS"}),
+        (report("pN1", status="preliminary"), {V.CLINICAL_N: "NOT_FINAL"}),
+        (report("pN1", status="entered-in-error"), {}),
+        (report("pN1", category="RAD"), {}),
+        (report("pN1", effectiveDateTime="2024-05-09"), {}),
+    ],
+)
+def test_doubtful_diagnoses_and_reports_are_held_or_left(
+    server: Server, resource: dict[str, Any], held: dict[V, str]
+) -> None:
+    """Not confirmed, refuted, undated, old, ambiguous, preliminary, of radiology, or of an operation afterwards."""
+    server.add(resource)
+    found = gather(server)
+    assert found.values == ()
+    assert {one.variable: one.reason.name for one in found.held} == held
+
+
+def test_kinds_that_may_not_be_seen_cost_no_laboratory_value(server: Server) -> None:
+    """What could not be asked is said; the rest counts."""
+    server.add(lab("2039-6", 4.2, "ng/mL"))
+    server.forbidden = ("Condition", "DiagnosticReport")
+    found = gather(server)
+    assert [one.variable for one in found.values] == [V.CEA]
+    assert found.unanswered == ("Condition HTTP_403", "DiagnosticReport HTTP_403")
+    assert gather(server, resources=["Observation"]).unanswered == ()
+
+
+def test_a_server_that_others_wrote_is_asked_the_same(server: Server) -> None:
+    """Medplum validates, searches, sorts and pages: the same values come as from the strict server."""
+    labs = [lab("24108-3", float(day), "U/mL", f"2024-04-{day:02}") for day in range(7, 30)]
+    labs += [lab("2039-6", 4.2, "ug/L"), lab("718-7", 8.0, "mmol/L"), lab("751-8", 5200.0, "/uL", "2024-05-09")]
+    late = condition("C25.2", recordedDate="2024-05-01", stage=[{"summary": {"text": "cT3 cN1"}}])
+    with medplum() as other:
+        other.add(patient())
+        other.add(patient("p2", identifier=[{"system": SYSTEM, "value": "another"}]))
+        for resource in (*labs, condition(), late, report("Poorly differentiated adenocarcinoma")):
+            other.add(resource)
+            server.add(resource)
+        settings = FhirSettings(base_url=other.url, identifier_system=SYSTEM)
+        asked = FhirSource(settings, {}).gather(SERIES)
+    assert {one.variable: one.value for one in asked.values} == {
+        V.CA19_9: 29.0,
+        V.CEA: pytest.approx(4.2),
+        V.HAEMOGLOBIN: pytest.approx(8.0 * 16.114),
+        V.LESION_SITE: "body-tail",
+        V.CLINICAL_T: "T3",
+        V.CLINICAL_N: "N1",
+        V.DIFFERENTIATION: "poor",
+    }
+    assert asked.unanswered == ()
+    assert sorted(asked.values, key=str) == sorted(gather(server).values, key=str)
 
 
 def test_a_patient_who_is_not_known_gives_nothing(server: Server) -> None:

@@ -75,7 +75,18 @@ def test_doubt_is_for_a_person(text: str, variable: V) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "pNX", "pN", "intestinal metaplasia", "G1 gravida", "The head was free.", "pT3", "MCN1", "spN1", "grade 2 of 3"],
+    [
+        "",
+        "pNX",
+        "pN",
+        "intestinal metaplasia",
+        "G1 gravida",
+        "The head was free.",
+        "pT3",
+        "MCN1",
+        "spN1",
+        "grade 2 of 3",
+    ],
 )
 def test_other_words_say_nothing(text: str) -> None:
     """What is no phrase that is known is not guessed at: also no pathological T for a clinical one."""

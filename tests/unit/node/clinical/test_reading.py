@@ -104,7 +104,10 @@ def test_categories_are_read_by_their_spellings(variable: V, text: str, word: st
     assert (found.value, found.unit, found.state) == (word, "", ValueState.USABLE)
 
 
-@pytest.mark.parametrize(("variable", "text"), [(V.CLINICAL_T, "pT1"), (V.CLINICAL_N, "ypN1"), (V.CLINICAL_N, "NX"), (V.SEX, "O"), (V.SEX, "")])
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [(V.CLINICAL_T, "pT1"), (V.CLINICAL_N, "ypN1"), (V.CLINICAL_N, "NX"), (V.SEX, "O"), (V.SEX, "")],
+)
 def test_other_words_are_held(variable: V, text: str) -> None:
     """A pathological T is not a clinical one, a stage after therapy is another, and unknown is not a category."""
     assert read(raw(text, "", variable), NOW).reason is ValueReason.UNKNOWN_CATEGORY

@@ -300,7 +300,8 @@ def test_undoing_a_merge_that_never_was_changes_nothing(clinical: ClinicalStore,
 
 
 @pytest.mark.parametrize(
-    ("reason", "again"), [(ReasonCode.CLINICAL_MISSING, 1), (ReasonCode.CLINICAL_VALUE, 1), (ReasonCode.ROI_NOT_FOUND, 0)]
+    ("reason", "again"),
+    [(ReasonCode.CLINICAL_MISSING, 1), (ReasonCode.CLINICAL_VALUE, 1), (ReasonCode.ROI_NOT_FOUND, 0)],
 )
 def test_a_series_that_had_too_few_values_is_analysed_when_one_comes(
     clinical: ClinicalStore, store: Store, reason: ReasonCode, again: int

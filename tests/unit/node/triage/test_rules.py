@@ -35,24 +35,24 @@ def series() -> Series:
 @pytest.mark.parametrize(("anatomy", "expected"), [(Anatomy.PANCREAS, "porcelain"), (Anatomy.STOMACH, "gtrnet")])
 def test_by_default_the_organ_decides(series: Series, anatomy: Anatomy, expected: str) -> None:
     """The pancreas goes to PORCELAIN, the stomach to GTRNet, without any settings."""
-    assert choose(Settings().rules, series, roi(anatomy)) == expected
+    assert choose(Settings().rules, series, roi(anatomy)).predictor == expected
 
 
 def test_the_first_rule_that_matches_wins(series: Series) -> None:
     """Later rules are not asked."""
     rules = [rule("a", Manufacturer="GE*"), rule("b", RoiAnatomy="pancreas"), rule("c", RoiAnatomy="pancreas")]
-    assert choose(rules, series, roi()) == "b"
+    assert choose(rules, series, roi()).predictor == "b"
 
 
 def test_all_conditions_of_a_rule_must_hold(series: Series) -> None:
     """One condition that fails is enough to pass a rule over."""
     rules = [rule("a", RoiAnatomy="pancreas", Manufacturer="GE*"), rule("b", RoiAnatomy="pancreas", Modality="CT")]
-    assert choose(rules, series, roi()) == "b"
+    assert choose(rules, series, roi()).predictor == "b"
 
 
 def test_a_rule_without_conditions_matches_everything(series: Series) -> None:
     """It can stand last as a fallback."""
-    assert choose([rule("a", RoiAnatomy="stomach"), rule("b")], series, roi()) == "b"
+    assert choose([rule("a", RoiAnatomy="stomach"), rule("b")], series, roi()).predictor == "b"
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_conditions_are_shell_patterns_that_ignore_case(
 ) -> None:
     """They match a whole value; an attribute that is absent is an empty value."""
     rules = [rule("yes", **{name: pattern}), rule("no")]
-    assert choose(rules, series, roi()) == ("yes" if matches else "no")
+    assert choose(rules, series, roi()).predictor == ("yes" if matches else "no")
 
 
 def test_without_a_matching_rule_the_region_is_refused(series: Series) -> None:
