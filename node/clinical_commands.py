@@ -57,8 +57,8 @@ def held(config: Config = None, json_output: Json = False) -> None:
     _exit_with(show_held(_stores(config), as_json=json_output))
 
 
-@app.command("set")
-def set_(
+@app.command()
+def enter(
     patient: str,
     variable: Annotated[str, typer.Argument(help="A name such as ca19_9, or a LOINC code.")],
     value: str,
@@ -69,9 +69,9 @@ def set_(
     issuer: Issuer = "",
 ) -> None:
     """Enter a value for a patient; it counts more than any other source."""
-    from node.clinical_console import enter
+    from node.clinical_console import enter_value
 
-    enter(_stores(config), patient, issuer, variable, value, unit, by, observed)
+    enter_value(_stores(config), patient, issuer, variable, value, unit, by, observed)
 
 
 @app.command()
@@ -92,12 +92,15 @@ def reject(value_id: int, by: By, config: Config = None) -> None:
 def export(
     out: Annotated[Path, typer.Argument(help="The CSV file to write.")],
     key_file: Annotated[Path, typer.Option("--key-file", help="At least 32 secret bytes; keep it apart.", exists=True)],
+    images: Annotated[
+        Path | None, typer.Option("--images", help="A new folder for the CT images, de-identified after PS3.15.")
+    ] = None,
     config: Config = None,
 ) -> None:
-    """Write all usable values without the patients: keyed pseudonyms, moved dates."""
+    """Write all usable values without the patients: keyed pseudonyms, moved dates; with --images the CT as well."""
     from node.clinical_console import export_values
 
-    export_values(_stores(config), out, key_file)
+    _exit_with(export_values(_stores(config), out, key_file, images))
 
 
 def _exit_with(code: int) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,11 +14,13 @@ from rich.table import Table
 from node.clinical.csv_file import LARGEST_BYTES, CsvFile, read_csv
 from node.clinical.entered import entered
 from node.clinical.export import export
+from node.dicom.deidentification import NotExported, deidentify
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
 from node.domain.clinical import ValueReason, ValueState
 from node.domain.clinical_intake import Intake, KnownValue
 from node.domain.clinical_matching import contradicts
 from node.domain.imaging import PatientIdentity
+from node.domain.pseudonyms import PatientKey, Pseudonyms
 from node.errors import UsageError
 from node.stores import Stores
 
@@ -157,7 +160,7 @@ def _is_of_nobody(patient: PatientIdentity, imaged: tuple[PatientIdentity, ...])
     return bool(imaged) and all(contradicts(patient, one) for one in imaged)
 
 
-def enter(
+def enter_value(
     stores: Stores,
     patient_id: str,
     issuer: str,
@@ -177,17 +180,76 @@ def enter(
     Console().print(f"{words} (value {accepted.value_ids[0]}){again}", markup=False, highlight=False)
 
 
-def export_values(stores: Stores, out: Path, key_file: Path) -> None:
-    """Write all usable values without the patients; an existing file is not overwritten."""
+def export_values(stores: Stores, out: Path, key_file: Path, images: Path | None) -> int:
+    """Write all usable values without the patients, and their images into ``images``; nothing is overwritten.
+
+    1 when there are images that may not leave.
+    """
+    try:
+        pseudonyms = Pseudonyms(_key(key_file, images))
+    except ValueError as exc:
+        raise UsageError(f"{key_file}: {exc}") from exc
+    values, canonical = stores.clinical.all(), stores.clinical.canonical()
     buffer = io.StringIO()
-    count = export(stores.clinical.all(), stores.clinical.canonical(), key_file.read_bytes(), buffer)
+    count = export(values, canonical, pseudonyms, buffer)
     try:
         with out.open("x", encoding="utf-8") as file:
             file.write(buffer.getvalue())
+        if images is not None:
+            images.mkdir()
     except OSError as exc:
-        raise UsageError(f"{out}: {exc.strerror}") from exc
+        raise UsageError(f"{exc.filename}: {exc.strerror}") from exc
+    details: dict[str, str | int | float] = {"count": count}
+    console = Console(highlight=False)
+    console.print(f"{count} values written to {out}", markup=False)
+    refused: Counter[str] = Counter()
+    if images is not None:
+        patients = {
+            canonical.get(key, key)
+            for key in (value.received.patient.key() for value in values if value.state is ValueState.USABLE)
+        }
+        written, refused = _export_images(stores, patients, canonical, pseudonyms, images)
+        details |= {"images": written, "images_kept_back": refused.total()}
+        console.print(f"{written} images written to {images}", markup=False)
+        for why, number in sorted(refused.items()):
+            console.print(f"{number} images kept back: {why}", markup=False)
     action = AuditAction.CLINICAL_EXPORTED
-    stores.audit.record(
-        AuditEvent(datetime.now(UTC), "operator", action, AuditOutcome.SUCCESS, details={"count": count})
-    )
-    Console().print(f"{count} values written to {out}", markup=False, highlight=False)
+    stores.audit.record(AuditEvent(datetime.now(UTC), "operator", action, AuditOutcome.SUCCESS, details=details))
+    return NOT_WELL if refused else 0
+
+
+def _key(key_file: Path, images: Path | None) -> bytes:
+    if images is not None and images.resolve() in key_file.resolve().parents:
+        raise UsageError(f"{key_file}: the key must not lie in what is exported")
+    try:
+        return key_file.read_bytes()
+    except OSError as exc:
+        raise UsageError(f"{key_file}: {exc.strerror}") from exc
+
+
+def _export_images(
+    stores: Stores,
+    patients: set[PatientKey],
+    canonical: dict[PatientKey, PatientKey],
+    pseudonyms: Pseudonyms,
+    folder: Path,
+) -> tuple[int, Counter[str]]:
+    """How many images of ``patients`` were written below ``folder``, and why others were not."""
+    written, refused = 0, Counter[str]()
+    for own, uid in stores.clinical.imaged():
+        patient = canonical.get(own, own)
+        if patient not in patients:
+            continue
+        for instance in stores.inbox.series(uid).instances:
+            if instance.path is None:
+                continue
+            try:
+                made = deidentify(instance.path, patient, pseudonyms)
+            except NotExported as exc:
+                refused[str(exc)] += 1
+                continue
+            where = folder / made.PatientID / made.StudyInstanceUID / made.SeriesInstanceUID
+            where.mkdir(parents=True, exist_ok=True)
+            made.save_as(where / f"{made.SOPInstanceUID}.dcm", enforce_file_format=True)
+            written += 1
+    return written, refused

@@ -117,6 +117,18 @@ class ClinicalStore:
             keys = {key for row in rows for key in _ends(row)}
             return {key: min(_aliases(connection, {key})) for key in keys}
 
+    def imaged(self) -> tuple[tuple[Key, SeriesUID], ...]:
+        """Every series of images of one patient alone, with whose it is; what was pruned is not among them."""
+        gone = select(instances.c.series_uid).where(instances.c.pruned_at.is_not(None))
+        query = (
+            select(series.c.patient_id, series.c.issuer, series.c.series_uid)
+            .where(series.c.modality == "CT", series.c.in_conflict.is_(False), series.c.series_uid.notin_(gone))
+            .order_by(series.c.series_uid)
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return tuple((self._key(PatientIdentity(row[0], row[1])), SeriesUID(row[2])) for row in rows)
+
     def patients(self, patient_id: str) -> tuple[PatientIdentity, ...]:
         """Who has this patient ID, as the images name them: one row an issuer and person."""
         with self._database.read() as connection:
@@ -137,7 +149,7 @@ class ClinicalStore:
                 raise UsageError(f"there is no clinical value {value_id}")
             received = found[0].received
             if usable and received.read.value is None:
-                raise UsageError(f"value {value_id} could not be read; enter it with celadon clinical set")
+                raise UsageError(f"value {value_id} could not be read; enter it with celadon clinical enter")
             state = ValueState.USABLE if usable else ValueState.REFUSED
             _add_decision(connection, value_id, state, found[0].reason, by, now)
             self._reopen(connection, [self._key(received.patient)], Intake((received,)), now, anyway=True)

@@ -1,14 +1,19 @@
 """The ``celadon clinical`` commands: entered, imported, shown, decided about, exported."""
 
+import csv
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import dcmread
 
 from node.__main__ import main
+from node.settings import Settings
 from node.store.session import Database
+from node.stores import Stores
+from tests.factories import PATIENT, ct_slice, ct_slices, received
 
 HEADER = "patient_id,variable,value,unit,observed_at,birth_date\n"
 GOOD = HEADER + "4711,ca19_9,37,U/mL,2024-05-05,\n4711,cea,<0.6,ng/mL,2024-05-05,\n"
@@ -93,7 +98,7 @@ def test_a_file_that_is_not_there_is_wrong_usage(
 
 def test_a_person_enters_a_value(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Converted, and with their name."""
-    words = ("set", "4711", "haemoglobin", "13.5", "--unit", "g/dL", "--by", "Dr Roe", "--observed", "2024-05-05")
+    words = ("enter", "4711", "haemoglobin", "13.5", "--unit", "g/dL", "--by", "Dr Roe", "--observed", "2024-05-05")
     assert run(monkeypatch, *words) == 0
     assert "haemoglobin: 135.0 g/L" in capsys.readouterr().out
     (found,) = values(monkeypatch, capsys)
@@ -111,7 +116,7 @@ def test_what_cannot_be_used_is_wrong_usage(
     words: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One line that says why, exit code 2."""
-    assert run(monkeypatch, "set", *words) == 2
+    assert run(monkeypatch, "enter", *words) == 2
     assert message in capsys.readouterr().err
 
 
@@ -144,6 +149,40 @@ def test_an_export_names_nobody_and_overwrites_nothing(
     assert "4711" not in lines[1]
     assert run(monkeypatch, "export", "out.csv", "--key-file", "key") == 2
     assert "File exists" in capsys.readouterr().err
+
+
+def test_an_export_with_images_holds_them_under_the_same_names(
+    node: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One folder a patient, by pseudonym; what may not leave is counted with its reason, and the key stays apart."""
+    (tmp_path / "key").write_bytes(b"k" * 32)
+    stores = Stores.open(Settings())
+    for image in (*ct_slices(3), ct_slice(7, series="2.25.88", ImageType=["DERIVED", "SECONDARY"])):
+        stores.inbox.accept(received(image))
+    run(
+        monkeypatch,
+        "enter",
+        PATIENT.patient_id,
+        "cea",
+        "4.2",
+        "--unit",
+        "ng/mL",
+        "--by",
+        "Dr Roe",
+        "--issuer",
+        "HOSPITAL",
+    )
+    assert run(monkeypatch, "export", "out.csv", "--key-file", "key", "--images", "images") == 1
+    printed = capsys.readouterr().out
+    assert "3 images written" in printed
+    assert "1 images kept back: NOT_ORIGINAL_CT" in printed
+    files = sorted((tmp_path / "images").rglob("*.dcm"))
+    (row,) = csv.DictReader((tmp_path / "out.csv").open())
+    assert {dcmread(file).PatientID for file in files} == {row["pseudonym"]}
+    assert not any(PATIENT.name.encode() in file.read_bytes() for file in files)
+    (tmp_path / "images" / "key").write_bytes(b"k" * 32)
+    assert run(monkeypatch, "export", "two.csv", "--key-file", "images/key", "--images", "images") == 2
+    assert "must not lie" in capsys.readouterr().err
 
 
 def test_text_from_outside_cannot_draw_on_the_terminal(

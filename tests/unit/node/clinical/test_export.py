@@ -5,13 +5,11 @@ import io
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
-import pytest
-
 from node.clinical.export import COLUMNS, export
 from node.domain.clinical import ClinicalVariable, ValueState
 from node.domain.clinical_intake import KnownValue, RawValue, ReadValue, ReceivedValue
 from node.domain.imaging import PatientIdentity
-from node.errors import UsageError
+from node.domain.pseudonyms import Pseudonyms
 
 KEY = b"k" * 32
 MOMENT = datetime(2024, 5, 6, 12, tzinfo=UTC)
@@ -34,7 +32,7 @@ def exported(*values: KnownValue, key: bytes = KEY, **canonical: str) -> list[di
     """The rows of the file."""
     out = io.StringIO()
     own = {(prior, "Secret"): (survivor, "Secret") for prior, survivor in canonical.items()}
-    count = export(values, own, key, out)
+    count = export(values, own, Pseudonyms(key), out)
     rows = list(csv.DictReader(io.StringIO(out.getvalue())))
     assert "Secret" not in out.getvalue()
     assert "1960" not in out.getvalue()
@@ -72,9 +70,3 @@ def test_the_very_old_are_ninety() -> None:
 def test_only_what_is_usable_is_exported() -> None:
     """Held and superseded values are not data."""
     assert exported(replace(known(), state=ValueState.HELD), replace(known(), state=ValueState.SUPERSEDED)) == []
-
-
-def test_a_short_key_is_refused() -> None:
-    """Patient IDs are few: a key that can be guessed hides nobody."""
-    with pytest.raises(UsageError, match="fewer than 32"):
-        export([], {}, b"short", io.StringIO())

@@ -149,7 +149,7 @@ def test_a_decision_needs_something_to_decide(clinical: ClinicalStore) -> None:
     (value_id,) = clinical.accept(Intake((value(None, reason=ValueReason.UNIT_MISSING),))).value_ids
     with pytest.raises(UsageError, match="there is no clinical value 999"):
         clinical.decide(999, usable=True, by="x")
-    with pytest.raises(UsageError, match="celadon clinical set"):
+    with pytest.raises(UsageError, match="celadon clinical enter"):
         clinical.decide(value_id, usable=True, by="x")
 
 
