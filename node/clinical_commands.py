@@ -42,6 +42,17 @@ def listen(
 
 
 @app.command()
+def check(config: Config = None, json_output: Json = False) -> None:
+    """Ask each source whether it works, and say what was refused or waits; exit code 1 when one does not."""
+    from node.clinical_console import show_checks
+    from node.settings import read_settings
+    from node.stores import Stores
+
+    settings = read_settings(config)
+    _exit_with(show_checks(settings, Stores.open(settings), as_json=json_output))
+
+
+@app.command()
 def show(patient: str, config: Config = None, issuer: Issuer = "", json_output: Json = False) -> None:
     """Show what is known of a patient: each value with source, time, unit, state and reason."""
     from node.clinical_console import show_patient

@@ -3,7 +3,7 @@
 import io
 import json
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ from rich.table import Table
 from node.clinical.csv_file import LARGEST_BYTES, CsvFile, read_csv
 from node.clinical.entered import entered
 from node.clinical.export import export
+from node.clinical_checks import Verdict, check_clinical
 from node.dicom.deidentification import NotExported, deidentify
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
 from node.domain.clinical import ValueReason, ValueState
@@ -22,6 +23,7 @@ from node.domain.clinical_matching import contradicts
 from node.domain.imaging import PatientIdentity
 from node.domain.pseudonyms import PatientKey, Pseudonyms
 from node.errors import UsageError
+from node.settings import Settings
 from node.stores import Stores
 
 NOT_WELL: Final = 1
@@ -92,6 +94,19 @@ def show_patient(stores: Stores, patient_id: str, issuer: str, *, as_json: bool)
     else:
         _print_values(rows)
     return NOT_WELL if any(row["state"] == ValueState.HELD for row in rows) else 0
+
+
+def show_checks(settings: Settings, stores: Stores, *, as_json: bool) -> int:
+    """How each source does; 1 when one of them fails."""
+    checks = check_clinical(settings, stores)
+    if as_json:
+        _print_json({"checks": [asdict(check) for check in checks]})
+    else:
+        table = Table("check", "is", "detail", "mend", title="Clinical sources")
+        for check in checks:
+            table.add_row(check.name, check.verdict.value, check.detail, check.mend)
+        Console(markup=False).print(table)
+    return NOT_WELL if any(check.verdict is Verdict.FAIL for check in checks) else 0
 
 
 def show_held(stores: Stores, *, as_json: bool) -> int:

@@ -13,10 +13,12 @@ from rich.table import Table
 
 from node.dicom.peer import Peer
 from node.dicom.sending import SendResult, send_files
+from node.domain.clinical import ValueReason
 from node.domain.identifiers import AeTitle
-from node.domain.lifecycle import DeliveryState, JobState
+from node.domain.lifecycle import DeliveryState, JobState, Step
 from node.domain.reasons import ReasonCode
 from node.errors import UsageError
+from node.store.clinical_status import ClinicalStatus
 from node.store.jobs import JobRecord
 from node.store.retention import Swept
 from node.stores import BYTES_PER_GB, Stores
@@ -30,6 +32,7 @@ def show_status(stores: Stores, *, as_json: bool) -> int:
     counts = stores.jobs.counts()
     deliveries = stores.outbox.counts()
     oldest, last = stores.jobs.oldest_waiting(), stores.jobs.last_received()
+    clinical = stores.clinical.status()
     pruned, pruned_bytes = stores.retention.totals()
     needs_a_person = counts[JobState.QUARANTINED] + deliveries[DeliveryState.FAILED]
     if as_json:
@@ -40,6 +43,7 @@ def show_status(stores: Stores, *, as_json: bool) -> int:
                 "queue_depth": counts[JobState.WAITING],
                 "oldest_waiting": oldest,
                 "last_received": last,
+                "clinical": asdict(clinical) | {"refused": dict(clinical.refused)},
                 "pruned": {"objects": pruned, "gb": round(pruned_bytes / BYTES_PER_GB, 3)},
                 "free_gb": round(stores.blobs.free_bytes() / BYTES_PER_GB, 1),
                 "well": needs_a_person == 0,
@@ -53,10 +57,24 @@ def show_status(stores: Stores, *, as_json: bool) -> int:
             table.add_row(f"deliveries {delivery.value}", str(count))
         table.add_row("oldest waiting since", _moment(oldest))
         table.add_row("last received", _moment(last))
+        for name, told in _clinical_lines(clinical):
+            table.add_row(name, told)
         table.add_row("pruned images and contours", f"{pruned} ({pruned_bytes / BYTES_PER_GB:.1f} GB)")
         table.add_row("free disk", f"{stores.blobs.free_bytes() / BYTES_PER_GB:.1f} GB")
         Console().print(table)
     return NOT_WELL if needs_a_person else 0
+
+
+def _clinical_lines(clinical: ClinicalStatus) -> Iterator[tuple[str, str]]:
+    """What an administrator is shown of the clinical sources."""
+    yield "clinical values held for a person", str(clinical.held)
+    if clinical.last_message_at is not None:
+        yield "hl7 messages in a day", f"{clinical.messages}, the last {_moment(clinical.last_message_at)}"
+    for why, count in clinical.refused:
+        yield "hl7 messages refused in a day", f"{count}: {why}"
+    for source in clinical.sources:
+        told = f"not answering: {source.trouble}" if source.trouble else f"gave values to {source.answered} analyses"
+        yield f"clinical source {source.source}", f"{told}, the last {_moment(source.last_at)}"
 
 
 def prune(stores: Stores, days: int | None, *, rehearse: bool, as_json: bool) -> int:
@@ -219,12 +237,29 @@ def _print_job(document: dict[str, Any]) -> None:
         details = ", ".join(f"{name} {value}" for name, value in step["details"].items())
         steps.add_row(step["step"], f"{step['seconds']:.3f}", step["outcome"], details)
     console.print(steps)
+    for line in _clinical_reasons(document["steps"]):
+        console.print(line, markup=False, highlight=False)
     objects = Table("object", "series description", "numbers", "delivery", title="Objects")
     for made in document["objects"]:
         numbers = "\n".join(f"{one['name']}: {one['value']} {one['unit']}".rstrip() for one in made["numbers"])
         sent = "\n".join(f"{one['destination']}: {one['state']} {one['detail']}".rstrip() for one in made["deliveries"])
         objects.add_row(made["kind"], made["series_description"], numbers, sent)
     console.print(objects)
+
+
+def _clinical_reasons(steps: list[dict[str, Any]]) -> Iterator[str]:
+    """Why clinical values were not used, in sentences: the step keeps names and codes."""
+    gathered: dict[str, Any] = next(
+        (step["details"] for step in reversed(steps) if step["step"] == Step.GATHER_CLINICAL.value), {}
+    )
+    for entry in str(gathered.get("held", "")).split():
+        variable, source, reason = entry.split(":")
+        yield f"not used: {variable} ({source}): {ValueReason[reason].sentence}"
+    for entry in str(gathered.get("conflicts", "")).split():
+        variable, _, sources = entry.partition(":")
+        yield f"sources disagree on {variable}: {sources.replace('/', ' was believed, not ')}"
+    for told in filter(None, str(gathered.get("silent", "")).split("; ")):
+        yield f"no answer from {told}; celadon clinical check says what helps"
 
 
 def _moment(moment: datetime | None) -> str:

@@ -2,6 +2,7 @@
 
 import time
 import traceback
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -371,12 +372,15 @@ class Analysis:
 def _gathered(record: ClinicalRecord) -> Details:
     """What the step found, in names and codes: never a patient's value."""
     details: Details = {"variables": " ".join(value.variable.value for value in record.values)}
+    by_source = Counter(value.source for value in record.values if not value.parts)
+    if by_source:
+        details["sources"] = ", ".join(f"{name} {count}" for name, count in by_source.items())
     told = {
         "conflicts": [f"{one.used.variable}:{one.used.source}/{one.other.source}" for one in record.conflicts],
         "held": [f"{one.variable}:{one.source}:{one.reason.name}" for one in record.held],
-        "silent": record.silent,
     }
-    return details | {name: " ".join(found) for name, found in told.items() if found}
+    details |= {name: " ".join(found) for name, found in told.items() if found}
+    return details | ({"silent": "; ".join(record.silent)} if record.silent else {})
 
 
 def _where(error: Exception) -> str:

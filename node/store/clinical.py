@@ -34,6 +34,7 @@ from node.domain.reasons import ReasonCode
 from node.errors import UsageError
 from node.failpoints import Failpoint, hit
 from node.store import audit
+from node.store.clinical_status import ClinicalStatus, clinical_status
 from node.store.inbox import insert_job, latest_job, reopened
 from node.store.session import Database
 from node.store.tables import (
@@ -116,6 +117,10 @@ class ClinicalStore:
             rows = connection.execute(select(patient_aliases)).mappings().all()
             keys = {key for row in rows for key in _ends(row)}
             return {key: min(_aliases(connection, {key})) for key in keys}
+
+    def status(self) -> ClinicalStatus:
+        """How the sources do."""
+        return clinical_status(self._database)
 
     def imaged(self) -> tuple[tuple[Key, SeriesUID], ...]:
         """Every series of images of one patient alone, with whose it is; what was pruned is not among them."""

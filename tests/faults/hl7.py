@@ -212,11 +212,47 @@ def _judge(database: Database, senders: list[Sender], deaths: dict[str, int]) ->
 
 
 def _message(control_id: str, patient: str, value: float) -> bytes:
+    """A CA19-9 in the dialect of its sender, which is one of four."""
+    return _DIALECTS[int(control_id[1]) % len(_DIALECTS)](control_id, patient, value)
+
+
+def _plain(control_id: str, patient: str, value: float) -> bytes:
     return (
         f"MSH|^~\\&|LAB|HOSP|CELADON|NODE|20240506||ORU^R01|{control_id}|P|2.5.1\r"
         f"PID|1||{patient}^^^HOSP^MR||Doe^Jane||19600101|F\rOBR|1||{control_id}||||20240505\r"
         f"OBX|1|NM|24108-3^CA 19-9^LN||{value}|U/mL|||||F\r"
     ).encode()
+
+
+def _old(control_id: str, patient: str, value: float) -> bytes:
+    """Version 2.3, lines that end as files do, a local code first, text for numbers, the unit's other name."""
+    return (
+        f"MSH|^~\\&|SYS|KH|CELADON|NODE|202405061200||ORU^R01|{control_id}|P|2.3||||||8859/1\r\n"
+        f"PID|||{patient}^^^HOSP^MR~999^^^INS^SS||M\xfcller^Jane||19600101|F\r\n"
+        f"OBR|1||{control_id}|||202405050830\r\nNTE|1||Kommentar\r\n"
+        f"OBX|1|ST|CA199^CA 19-9^L^24108-3^CA 19-9^LN||{value}|kU/L|0-37||||F|||202405050830\r\n"
+    ).encode("iso8859-1")
+
+
+def _other(control_id: str, patient: str, value: float) -> bytes:
+    """Other separators, a structured number, an arbitrary unit with its words."""
+    return (
+        f"MSH#*@!%#LIS#H#CELADON#NODE#20240506120000+0100##ORU*R01*ORU_R01#{control_id}#P#2.6\r"
+        f"PID#1##{patient}***HOSP*MR##Doe*Jane##19600101#F\rOBR#1##{control_id}####20240505083000+0100\r"
+        f"OBX#1#SN#24108-3*CA 19-9*LN##*{value}#[IU]/mL*international units*UCUM#####F\r"
+    ).encode()
+
+
+def _asian(control_id: str, patient: str, value: float) -> bytes:
+    """GB18030, with a name whose bytes look like separators, and another result beside the one that is asked for."""
+    return (
+        f"MSH|^~\\&|检验|医院|CELADON|NODE|20240506||ORU^R01|{control_id}|P|2.4||||||GB 18030-2000\r"
+        f"PID|1||{patient}^^^HOSP^MR||倈^剕||19600101|F\rOBR|1||{control_id}||||20240505\r"
+        f"OBX|1|NM|X1^糖类^L||1|U/mL|||||F\rOBX|2|NM|24108-3^糖类抗原^LN||{value}|U/ml|||||F\r"
+    ).encode("gb18030")
+
+
+_DIALECTS: Final = (_plain, _old, _other, _asian)
 
 
 @contextmanager

@@ -181,7 +181,7 @@ def test_the_audit_trail_tells_the_whole_story(site: Site) -> None:
     details = {event.action: event.details for event in events}
     assert details[AuditAction.SERIES_TRIAGED] == {"slices": 6, "spacing_mm": 2.0}
     assert details[AuditAction.ROI_LOCATED]["anatomy"] == "pancreas"
-    assert details[AuditAction.CLINICAL_GATHERED] == {"variables": "age"}
+    assert details[AuditAction.CLINICAL_GATHERED] == {"variables": "age", "sources": "fake-source 1"}
     assert details[AuditAction.PREDICTED]["digest"] == DIGEST
     assert details[AuditAction.PREDICTED]["training_status"] == "untrained"
     assert details[AuditAction.PREDICTED]["NTR_HIGH"] == 0.75
@@ -723,7 +723,11 @@ def test_what_is_held_and_who_is_silent_is_kept_with_the_step(site: Site) -> Non
     site.source.held = (HeldValue(ClinicalVariable.CEA, "hl7", ValueReason.CENSORED),)
     job = site.analyse()
     details = {record.step: record.details for record in site.stores.jobs.steps(job.job_id)}
-    assert details[Step.GATHER_CLINICAL] == {"variables": "age", "held": "cea:hl7:CENSORED"}
+    assert details[Step.GATHER_CLINICAL] == {
+        "variables": "age",
+        "sources": "fake-source 1",
+        "held": "cea:hl7:CENSORED",
+    }
 
 
 @pytest.mark.parametrize(("organ", "waits"), [("pancreas", True), ("stomach", False)])
