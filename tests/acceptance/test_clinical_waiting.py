@@ -41,7 +41,7 @@ SETTINGS = f"""
 porcelain = "strict"
 [[rules]]
 predictor = "porcelain"
-when = {{ RoiAnatomy = "pancreas" }}
+when.RoiAnatomy = "pancreas"
 required = ["ca19_9"]
 wait_minutes = {{minutes}}
 [clinical.hl7]
