@@ -198,8 +198,9 @@ def test_a_series_waits_goes_on_when_the_value_comes_and_is_superseded_by_a_late
     second = wait_ended(hospital.node.stores, case.series_uid, version=2, seconds=PATIENCE_S)
     assert (second.state, second.supersedes) == (JobState.DONE, first.job_id)
     assert any("15 of 27" in text for text in hospital.texts(case.study_uid, tmp_path / "second"))
-    shown = hospital.celadon("show", second.job_id)
-    assert "sources fhir 6, hl7 2, dicom-header 2" in " ".join(shown.split()).replace("│ ", "")
+    steps = json.loads(hospital.celadon("show", second.job_id, "--json"))["steps"]
+    gathered = next(one["details"] for one in steps if one["step"] == "gather-clinical")
+    assert gathered["sources"] == "dicom-header 3, hl7 2, fhir 6"  # of the header: age, sex, weight
     assert "clinical source fhir" in hospital.celadon("status")
     assert "FHIR" in hospital.celadon("clinical", "check")
 
