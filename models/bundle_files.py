@@ -58,12 +58,17 @@ def contents(path: Path) -> Mapping[str, Path]:
 
 
 def digest(path: Path) -> str:
-    """SHA-256, in lower-case hex, over name and content of every file of the bundle, in the order of their names.
+    """SHA-256, in lower-case hex, over name and content of every file of the bundle, in the order of their names."""
+    return digest_of(contents(path))
+
+
+def digest_of(files: Mapping[str, Path]) -> str:
+    """The same over ``files``, names inside the bundle to files, in the order given.
 
     For each file the name, a zero byte, the SHA-256 of its content in hex and a line feed are hashed.
     """
     total = hashlib.sha256()
-    for name, file in contents(path).items():
+    for name, file in files.items():
         try:
             with file.open("rb") as stream:
                 content = hashlib.file_digest(stream, "sha256")

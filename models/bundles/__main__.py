@@ -3,15 +3,17 @@
 import json
 from typing import Final
 
-from models.bundle import Bundle, shipped
+from models.bundle import shipped
+from models.bundle_files import digest
 from models.library import SHIPPED
+from models.segmenters.shipped import BUNDLE
 
 _INDENT: Final = 4
 
 
 def main() -> None:
     """Write ``digests.json``."""
-    digests = {name: Bundle.open(shipped(name)).digest for name in SHIPPED}
+    digests = {name: digest(shipped(name)) for name in (*SHIPPED, BUNDLE)}
     shipped("digests.json").write_text(json.dumps(digests, indent=_INDENT) + "\n", encoding="utf-8")
 
 

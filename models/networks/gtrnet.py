@@ -114,6 +114,8 @@ def embed(small: Mapping[str, Tensor]) -> dict[str, Tensor]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         full: dict[str, Tensor] = GtrNet(FULL).state_dict()
+    # What only the small network has is of no block: the detail stream of models.networks.two_stream.
+    full |= {name: tensor for name, tensor in small.items() if name not in full}
     return {name: _embedded(name, start, small) for name, start in full.items()}
 
 

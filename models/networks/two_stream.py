@@ -10,7 +10,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from models.networks.gtrnet import INPUT, GtrNet
+from models.networks.gtrnet import FULL, INPUT, Blocks, GtrNet
 
 EARLY_CHANNELS: Final = 64
 EARLY_SIZE: Final = INPUT[1] // 2
@@ -47,8 +47,8 @@ class TwoStreamGtrNet(GtrNet):
     The state dict is that of the plain network and ``detail.weight``: weights of the plain network load into it.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, blocks: Blocks = FULL) -> None:
+        super().__init__(blocks)
         self.detail = DetailStream()
 
     def examples(self, generator: torch.Generator) -> tuple[Tensor, ...]:

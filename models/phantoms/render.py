@@ -189,8 +189,11 @@ class Renderer:
 
     def _plane(self, z_mm: float, rows: slice, columns: slice) -> Canvas:
         """One infinitely thin plane, before the scanner."""
-        y, x = self._y[rows], self._x[columns]
-        canvas = Canvas(x, y, self._patient(z_mm, y, x), self.spec.grid.spacing_zyx_mm[1])
+        return self.plane(z_mm, self._y[rows], self._x[columns], self.spec.grid.spacing_zyx_mm[1])
+
+    def plane(self, z_mm: float, y: Axis, x: Axis, soft_mm: float) -> Canvas:
+        """One infinitely thin plane at any points (mm) of two axes, edges ``soft_mm`` wide, before the scanner."""
+        canvas = Canvas(x, y, self._patient(z_mm, y, x), soft_mm)
         textures = Textures(self._fine.plane(z_mm, y, x), self._coarse.plane(z_mm, y, x))
         self._painter.paint(canvas, textures, z_mm)
         return canvas

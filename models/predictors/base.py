@@ -14,12 +14,13 @@ from torch import Tensor
 
 from models.bundle import Bundle
 from models.networks.initial import Network
+from models.predictors import posture
 from models.predictors.practice import practice_case
 from models.runtime import Cut, Trunk, fast
 from node.domain.imaging import HuArray
 from node.domain.prediction import Case, Note, Prediction
 from node.domain.reasons import ReasonCode
-from node.errors import BundleError, Refused, Rejected
+from node.errors import BundleError, DeviceFull, Refused, Rejected
 
 DISCLAIMER: Final = "DISCLAIMER"
 
@@ -60,8 +61,14 @@ class BasePredictor(ABC, Generic[NetworkT]):
             self.predict(practice_case(self.anatomy))
 
     def predict(self, case: Case) -> Prediction:
-        """The prediction for a case that passes the checks; raises Refused with the reason when it does not."""
-        (answer,) = self.predict_many((case,))
+        """The prediction for a case that passes the checks; raises Refused with the reason when it does not.
+
+        Raises DeviceFull when the device has no memory for it.
+        """
+        try:
+            (answer,) = self.predict_many((case,))
+        except torch.OutOfMemoryError as exc:
+            raise DeviceFull(f"{self.name}: the device has no memory left") from exc
         if isinstance(answer, Rejected):
             raise answer
         return answer
@@ -69,15 +76,20 @@ class BasePredictor(ABC, Generic[NetworkT]):
     def predict_many(self, cases: Sequence[Case]) -> tuple[Prediction | Rejected, ...]:
         """For each case its prediction, or why there is none; the images of all go through the trunk as one batch."""
         with torch.no_grad():
-            begun = [self._begin(case) for case in cases]
+            flips = [posture.flips_of(case.volume.geometry) for case in cases]
+            begun = [self._begin(case, flip) for case, flip in zip(cases, flips, strict=True)]
             maps = iter(self._maps([each[1] for each in begun if not isinstance(each, Rejected)]))
-            return tuple(each if isinstance(each, Rejected) else self._end(each[0], next(maps)) for each in begun)
+            said = [each if isinstance(each, Rejected) else self._end(each[0], next(maps)) for each in begun]
+        return tuple(
+            one if isinstance(one, Rejected) else posture.turned_back(one, case.volume.geometry.shape_zyx, flip)
+            for one, case, flip in zip(said, cases, flips, strict=True)
+        )
 
-    def _begin(self, case: Case) -> tuple[Run, tuple[Tensor, ...]] | Rejected:
+    def _begin(self, case: Case, flips: posture.Flips) -> tuple[Run, tuple[Tensor, ...]] | Rejected:
         """The run of a case and what the trunk is to be given for it, or why it is refused."""
         try:
             self._check(case)
-            run = self._infer(case)
+            run = self._infer(posture.turned(case, flips))
             return run, next(run)
         except Rejected as rejected:
             return rejected

@@ -45,8 +45,9 @@ _VARIANTS: Final[dict[str, Callable[[], GtrNet]]] = {
     "plain": GtrNet,
     "two-stream": TwoStreamGtrNet,
     "small": partial(GtrNet, SMALL),
+    "small-two-stream": partial(TwoStreamGtrNet, SMALL),
 }
-"""The published network, the one that the paper draws, and one of a block a stage."""
+"""The published network, the one that the paper draws, and either with one block a stage."""
 _CLASSES: Final = (
     (Quantity.T1, Conclusion.CT1),
     (Quantity.T2, Conclusion.CT2),

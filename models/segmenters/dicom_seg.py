@@ -1,7 +1,7 @@
 """The contours that people and other programs put into the archive: SEG and RTSTRUCT, placed on the volume's grid."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -9,11 +9,12 @@ import numpy as np
 from models.segmenters.contours import scan_convert
 from models.segmenters.planes import place_planes
 from node.domain.coding import Anatomy
-from node.domain.imaging import AnnotatedRegion, Annotation, BoolArray, Geometry, Roi, Volume
+from node.domain.imaging import AnnotatedRegion, Annotation, BoolArray, Geometry, Roi, Volume, each_with_others
 from node.domain.reasons import ReasonCode
 from node.errors import Refused
 
 NAME: Final = "dicom-seg"
+_DAY: Final = len("YYYYMMDD")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +54,7 @@ class ArchiveSegmenter:
         if not lesions:
             raise Refused(ReasonCode.ROI_EMPTY, f"none of {len(placed)} lesion region(s) holds a voxel of the series")
         lesions.sort(key=lambda lesion: (-lesion.voxels, lesion.annotation.instance_uid, lesion.region.number))
-        return _with_others([_roi(volume.geometry, lesion) for lesion in lesions])
+        return each_with_others([_roi(volume.geometry, lesion) for lesion in lesions])
 
 
 def _lesions_in(annotation: Annotation, organ: Anatomy) -> list[AnnotatedRegion]:
@@ -113,11 +114,13 @@ def _roi(geometry: Geometry, lesion: _Lesion) -> Roi:
         source=NAME,
         source_instance_uid=lesion.annotation.instance_uid,
         anatomy_is_coded=region.anatomy_is_coded,
+        made_by=_drawn_by(lesion.annotation),
     )
 
 
-def _with_others(rois: Sequence[Roi]) -> tuple[Roi, ...]:
-    """Each region with the labels of the others."""
-    return tuple(
-        replace(roi, others=tuple(other.label for j, other in enumerate(rois) if j != i)) for i, roi in enumerate(rois)
-    )
+def _drawn_by(annotation: Annotation) -> str:
+    """Whose contour it is, as far as the object says: ``SEG by Phantom workstation, 2024-01-01``."""
+    maker = annotation.manufacturer.strip() or "an unnamed maker"
+    day = annotation.created_at[:_DAY]
+    made = f", {day[:4]}-{day[4:6]}-{day[6:]}" if len(day) == _DAY and day.isdigit() else ""
+    return f"{annotation.kind} by {maker}{made}"

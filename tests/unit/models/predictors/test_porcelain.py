@@ -25,6 +25,7 @@ from node.domain.imaging import BoolArray, Roi, Volume
 from node.domain.prediction import Case, Conclusion, ExplanationMethod, Quantity
 from node.domain.reasons import ReasonCode
 from node.errors import Refused
+from tests.drawn import drawn
 
 SHAPE = (10, 60, 70)
 KNOWN = ClinicalRecord(
@@ -61,8 +62,8 @@ def test_it_gives_one_score_and_a_class(porcelain: Porcelain, case: Case) -> Non
     (score,) = prediction.scores
     assert score.quantity is Quantity.NTR_HIGH
     assert 0.01 < score.probability < 0.99
-    assert prediction.threshold == 0.5
-    assert (prediction.conclusion is Conclusion.NTR_HIGH) == (score.probability >= 0.5)
+    assert prediction.threshold == Bundle.open(shipped("porcelain")).celadon.child("parameters").number("threshold")
+    assert (prediction.conclusion is Conclusion.NTR_HIGH) == (score.probability >= prediction.threshold)
     assert prediction.votes == ()
 
 
@@ -238,7 +239,7 @@ def test_the_overlap_with_the_region_is_reported(porcelain: Porcelain, case: Cas
 def variant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Porcelain:
     """Each of the seven models with seeded weights."""
     path = tmp_path_factory.mktemp("bundles") / "porcelain"
-    shutil.copytree(shipped("porcelain"), path)
+    shutil.copytree(drawn("porcelain"), path)
     file = path / "configs" / "metadata.json"
     values = json.loads(file.read_text(encoding="utf-8"))
     values["celadon"]["parameters"]["variant"] = request.param

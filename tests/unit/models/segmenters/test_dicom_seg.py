@@ -1,6 +1,7 @@
 """Which annotation speaks, and what becomes of its lesions."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,32 @@ def test_a_lesion_becomes_a_region_with_its_source(
     assert (roi.source_instance_uid, roi.anatomy_is_coded, roi.others) == (InstanceUID("2.25.900"), False, ())
 
 
+@pytest.mark.parametrize(
+    ("manufacturer", "created_at", "told"),
+    [
+        ("Workstation ", "20240506080000", "SEG by Workstation, 2024-05-06"),
+        ("", "20240506", "SEG by an unnamed maker, 2024-05-06"),
+        ("Workstation", "", "SEG by Workstation"),
+        ("Workstation", "yesterday", "SEG by Workstation"),
+    ],
+)
+def test_whose_contour_it_is_is_told(
+    volume: Volume,
+    large: BoolArray,
+    make_planes: Make,
+    make_region: Make,
+    make_annotation: Make,
+    manufacturer: str,
+    created_at: str,
+    told: str,
+) -> None:
+    """The kind of object, its maker and its day, as far as it says."""
+    annotation = make_annotation(make_region(planes=make_planes(volume.geometry, large)))
+    made = replace(annotation, manufacturer=manufacturer, created_at=created_at)
+    (roi,) = ArchiveSegmenter().locate(volume, (made,), BOTH)
+    assert roi.made_by == told
+
+
 def test_several_lesions_come_largest_first(
     volume: Volume,
     large: BoolArray,
@@ -78,7 +105,9 @@ def test_several_lesions_come_largest_first(
         make_region(2, Anatomy.STOMACH, planes=make_planes(volume.geometry, large)),
     )
     rois = ArchiveSegmenter().locate(volume, (annotation,), BOTH)
-    assert [(roi.label, roi.others) for roi in rois] == [("lesion 2", ("lesion 1",)), ("lesion 1", ("lesion 2",))]
+    told = [(roi.label, [(other.label, other.anatomy) for other in roi.others]) for roi in rois]
+    assert told == [("lesion 2", [("lesion 1", Anatomy.PANCREAS)]), ("lesion 1", [("lesion 2", Anatomy.STOMACH)])]
+    assert rois[0].others[0].volume_ml == pytest.approx(rois[1].volume_ml)
 
 
 def test_contours_and_frames_agree(

@@ -1,0 +1,100 @@
+"""Figures of predictions: what early stopping looks at, and what a model card says, with intervals."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import cohen_kappa_score, log_loss, roc_auc_score
+
+Labels = npt.NDArray[np.int64]
+Probabilities = npt.NDArray[np.float64]
+Statistic = Callable[[npt.NDArray[np.int64]], float]
+"""Of the cases with these indices; NaN where it has no meaning."""
+
+RESAMPLES: Final = 1000
+_TINY: Final = 1e-12
+_FEWEST_RESAMPLES: Final = 100
+_ENDS: Final = (2.5, 97.5)
+
+
+def binary(labels: Labels, probabilities: Probabilities, threshold: float = 0.5) -> dict[str, float]:
+    """``auc``, ``loss`` (binary cross-entropy), ``accuracy``, ``sensitivity`` and ``specificity`` for (n,) each.
+
+    NaN where there are no cases to count.
+    """
+    called, truth = probabilities >= threshold, labels == 1
+    return {
+        "auc": area(truth, probabilities),
+        "loss": float(log_loss(labels, np.clip(probabilities, _TINY, 1.0 - _TINY), labels=[0, 1])),
+        "accuracy": float((called == truth).mean()),
+        "sensitivity": share(called[truth]),
+        "specificity": share(~called[~truth]),
+    }
+
+
+def ordinal(labels: Labels, probabilities: Probabilities, called: Labels) -> dict[str, float]:
+    """``auc`` (macro, one against the rest), ``loss`` (cross-entropy), ``accuracy`` and quadratic-weighted ``kappa``.
+
+    ``probabilities`` (n, k); ``called`` (n,) is the class that each case was given, which a vote may decide.
+    """
+    classes = list(range(probabilities.shape[1]))
+    areas = [area(labels == index, probabilities[:, index]) for index in classes]
+    safe = np.clip(probabilities, _TINY, 1.0)
+    return {
+        "auc": float(np.mean(areas)),
+        "loss": float(-np.log(safe[np.arange(len(labels)), labels]).mean()),
+        "accuracy": float((called == labels).mean()),
+        "kappa": kappa(labels, called, classes),
+    }
+
+
+def area(truth: npt.NDArray[np.bool_], scores: Probabilities) -> float:
+    """The area under the ROC curve; NaN when all cases are of one kind."""
+    return float(roc_auc_score(truth, scores)) if 0 < truth.sum() < truth.size else float("nan")
+
+
+def kappa(labels: Labels, called: Labels, classes: Sequence[int]) -> float:
+    """Quadratic-weighted kappa; NaN when truth and call are one and the same class throughout."""
+    if len(np.union1d(labels, called)) == 1:
+        return float("nan")
+    return float(cohen_kappa_score(labels, called, labels=list(classes), weights="quadratic"))
+
+
+def share(flags: npt.NDArray[np.bool_]) -> float:
+    """The part that is set; NaN of none."""
+    return float(flags.mean()) if flags.size else float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A figure and its 95 % interval; NaN ends where too few resamples have a meaning."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+def interval(statistic: Statistic, patients: Sequence[str], seed: int) -> Interval:
+    """The statistic of all cases, and its percentile bootstrap over ``RESAMPLES`` draws of patients, not of cases."""
+    names = sorted(set(patients))
+    number = {name: index for index, name in enumerate(names)}
+    owned: list[list[int]] = [[] for _ in names]
+    for case, patient in enumerate(patients):
+        owned[number[patient]].append(case)
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(RESAMPLES):
+        chosen = rng.integers(len(names), size=len(names))
+        value = statistic(np.array([case for index in chosen for case in owned[index]], dtype=np.int64))
+        if np.isfinite(value):
+            found.append(value)
+    value = statistic(np.arange(len(patients)))
+    if len(found) < _FEWEST_RESAMPLES:
+        return Interval(value, float("nan"), float("nan"))
+    low, high = np.percentile(found, _ENDS)
+    return Interval(value, float(low), float(high))

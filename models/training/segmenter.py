@@ -1,0 +1,300 @@
+"""The shipped segmenter in training: both of its networks at once, a window of each study for either.
+
+Loss: cross-entropy and soft Dice (Milletari et al. 2016, "V-Net"), as MONAI has them together.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from monai.losses.dice import DiceCELoss
+from torch import Tensor
+
+from models.networks.segmenter import CoarseToFine
+from models.segmenters import windows, zoo
+from models.segmenters.coarse_to_fine import CoarseToFineSegmenter, scaled
+from models.segmenters.packaging import Widths
+from models.segmenters.plan import DEFAULT, Plan, Stage
+from models.training import segmenter_bundle
+from models.training.cohort import Labels, TrainingCase
+from models.training.facts import Facts
+from models.training.hyper import Hyper
+from models.training.learner import Batch, Finished, Indices, Learner, Predictions, Task
+from models.training.segmenter_cases import StudyPreparation
+from models.training.segmenter_cohort import phantoms
+from models.training.starting import built
+from node.domain.coding import Anatomy
+from node.domain.parts import lesion_part
+from node.domain.prediction import TrainingStatus
+
+WIDTHS: Final = Widths(coarse=(16, 24, 32, 64), fine=(16, 32, 64, 96))
+"""Channels of the levels of both networks."""
+HELD_OUT: Final = 60
+"""Phantoms beside those of the cohort: half of them for the limits, half for the figures."""
+_AUGMENTED: Final = 0x5E6
+_FIXED: Final = 0x5E7
+_LESION_SHARE: Final = 0.6
+"""Of the windows of studies with a lesion, those around a place in it."""
+_CUT_SHARE: Final = 0.4
+"""Of the studies, those that end before or after the organs do, as scans with a shorter range."""
+_LONGEST_CUT: Final = 0.35
+_ORGAN_WEIGHT: Final = 2.0
+_LESION_WEIGHT: Final = 3.0
+"""In the loss; the background has 1."""
+_BRIGHTNESS_HU: Final = 8.0
+_CONTRAST: Final = 0.06
+_MOST_NOISE_HU: Final = 10.0
+_FIGURES: Final = 3
+"""A class: voxels that are of it in both, in the prediction, in truth."""
+
+Window = tuple[slice, slice, slice]
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is done to the HU of a window."""
+
+    gain: float = 1.0
+    offset_hu: float = 0.0
+    noise_hu: float = 0.0
+    seed: int = 0
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator) -> "Change":
+        """Another brightness, contrast and noise."""
+        return cls(
+            gain=float(rng.uniform(1.0 - _CONTRAST, 1.0 + _CONTRAST)),
+            offset_hu=float(rng.uniform(-_BRIGHTNESS_HU, _BRIGHTNESS_HU)),
+            noise_hu=float(rng.uniform(0.0, _MOST_NOISE_HU)),
+            seed=int(rng.integers(2**31)),
+        )
+
+    def applied(self, hu: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
+        """To one window."""
+        seen = hu.astype(np.float32) * np.float32(self.gain) + np.float32(self.offset_hu)
+        if self.noise_hu:
+            rng = np.random.default_rng(self.seed)
+            seen += np.float32(self.noise_hu) * rng.standard_normal(hu.shape, dtype=np.float32)
+        changed: npt.NDArray[np.float32] = seen
+        return changed
+
+
+class SegmenterLearner(Learner):
+    """Both networks."""
+
+    network: CoarseToFine
+
+    def __init__(self, task: "SegmenterTask", hyper: Hyper, seed: int, device: str) -> None:
+        self._task, self._hyper, self._seed, self._device = task, hyper, seed, torch.device(device)
+        self.plan = task.plan
+        self.network = built(lambda: fresh(self.plan, task.widths), seed, task.start).to(self._device)
+        self._losses = [_loss(stage).to(self._device) for stage in (self.plan.coarse, self.plan.fine)]
+
+    def batch(self, indices: Indices, epoch: int | None) -> Batch:
+        """Coarse windows (m, 1, z, y, x), their classes (m, 1, z, y, x), fine windows (n, 1, z, y, x) and theirs.
+
+        In training the coarse network, which has learnt long before the other, sees every second study.
+        """
+        is_changed = epoch is not None
+        coarse = [
+            self._coarse(index, self._rng(index, epoch, 0), is_changed=is_changed)
+            for index in (indices[::2] if is_changed else indices)
+        ]
+        fine = [self._fine(index, self._rng(index, epoch, 1), is_changed=is_changed) for index in indices]
+        columns = (*zip(*coarse, strict=True), *zip(*fine, strict=True))
+        return tuple(torch.from_numpy(np.stack(column)[:, None]).to(self._device) for column in columns)
+
+    def _rng(self, index: int, epoch: int | None, network: int) -> np.random.Generator:
+        """What follows from seed, epoch, case and network alone, whatever else is in the batch."""
+        key = (_FIXED, index, network) if epoch is None else (_AUGMENTED, self._seed, epoch, index, network)
+        return np.random.default_rng(key)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The sum of both networks' losses."""
+        coarse, coarse_classes, fine, fine_classes = batch
+        return self._total((self.network.coarse(coarse), coarse_classes), (self.network.fine(fine), fine_classes))
+
+    def _total(self, *pairs: tuple[Tensor, Tensor]) -> Tensor:
+        losses = [loss(logits, classes) for loss, (logits, classes) in zip(self._losses, pairs, strict=True)]
+        total: Tensor = torch.stack(losses).sum()
+        return total
+
+    def run(self, batch: Batch) -> None:
+        """Nothing: no layer keeps statistics."""
+
+    def predict(self, indices: Indices) -> Tensor:
+        """A row a study: its loss, then ``_FIGURES`` a class of both networks without their backgrounds."""
+        return torch.stack([self._row(index) for index in indices])
+
+    def fine_probabilities(self, index: int) -> npt.NDArray[np.float32]:
+        """What the fine network says of the whole fine box of a case, [class, slice, row, column]."""
+        stage, hu = self.plan.fine, self._task.prepared[index].read("fine")
+
+        def read(first: int, stop: int) -> npt.NDArray[np.float32]:
+            return scaled(hu[first:stop].astype(np.float32), self.plan.window_hu)
+
+        def run(window: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            logits = self.network.fine(torch.from_numpy(window[None, None]).to(self._device))
+            found: npt.NDArray[np.float32] = torch.softmax(logits[0], dim=0).cpu().numpy()
+            return found
+
+        self.network.eval()
+        with torch.inference_mode():
+            strips = [strip.probabilities for strip in windows.sweep(read, _shape(hu), stage.window_zyx, run)]
+        return np.concatenate(strips, axis=1)
+
+    def _row(self, index: int) -> Tensor:
+        coarse, coarse_classes, fine, fine_classes = self.batch([index], None)
+        pairs = (self.network.coarse(coarse), coarse_classes), (self.network.fine(fine), fine_classes)
+        rows = [self._total(*pairs)[None].double()]
+        for logits, truth in pairs:
+            found = logits.argmax(dim=1, keepdim=True)
+            for number in range(1, logits.shape[1]):
+                said, is_so = found == number, truth == number
+                rows.append(torch.stack([(said & is_so).sum(), said.sum(), is_so.sum()]).double())
+        return torch.cat([row.cpu() for row in rows])
+
+    def _coarse(
+        self, index: int, rng: np.random.Generator, *, is_changed: bool
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        prepared = self._task.prepared[index]
+        hu, classes = prepared.read("coarse"), prepared.read("coarse_labels")
+        if is_changed and rng.random() < _CUT_SHARE:
+            lost = int(hu.shape[0] * rng.uniform(0.0, _LONGEST_CUT))
+            below = int(rng.integers(lost + 1))
+            hu, classes = hu[below : hu.shape[0] - lost + below], classes[below : classes.shape[0] - lost + below]
+        window = self.plan.coarse.window_zyx
+        middle = [int(rng.integers(size)) for size in hu.shape]
+        return self._seen(hu, classes, around(_shape(hu), middle, window), window, self._change(rng, is_changed))
+
+    def _fine(
+        self, index: int, rng: np.random.Generator, *, is_changed: bool
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        prepared = self._task.prepared[index]
+        hu, classes = prepared.read("fine"), prepared.read("fine_labels")
+        window = self.plan.fine.window_zyx
+        at = around(_shape(hu), place(classes, self.plan.fine, rng), window)
+        return self._seen(hu, classes, at, window, self._change(rng, is_changed))
+
+    def _change(self, rng: np.random.Generator, is_changed: bool) -> Change:
+        return Change.drawn(rng) if is_changed else Change()
+
+    def _seen(
+        self, hu: npt.NDArray[np.int16], classes: npt.NDArray[np.uint8], at: Window, window: Shape, change: Change
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        image = scaled(change.applied(hu[at]), self.plan.window_hu)
+        return filled(image, window), filled(classes[at], window).astype(np.int64)
+
+
+class SegmenterTask(Task):
+    """Options: ``held_out`` (phantoms for limits and figures), ``start``."""
+
+    name = "segmenter"
+    labels: ClassVar[Labels | None] = None
+    defaults = Hyper(
+        optimiser="adamw",
+        learning_rate=4e-3,
+        weight_decay=1e-4,
+        batch_size=2,
+        epochs=14,
+        patience=14,
+        stop_on="loss",
+        schedule="cosine",
+        warm_up_epochs=0.3,
+    )
+    space: ClassVar[Mapping[str, Sequence[Any]]] = MappingProxyType({"learning_rate": (1e-3, 3e-3)})
+    plan: ClassVar[Plan] = DEFAULT
+    widths: ClassVar[Widths] = WIDTHS
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.start: Path | None = self.options.get("start")
+
+    @classmethod
+    def preparation(cls, options: Mapping[str, Any]) -> StudyPreparation:  # noqa: ARG003 — they change nothing here
+        """How a case becomes arrays."""
+        return StudyPreparation.of(cls.plan)
+
+    def learner(self, train: Indices, hyper: Hyper, seed: int, device: str) -> SegmenterLearner:  # noqa: ARG002 — nothing is fitted on them
+        """Fresh networks."""
+        return SegmenterLearner(self, hyper, seed, device)
+
+    def judge(self, indices: Indices, predictions: Predictions) -> dict[str, float]:  # noqa: ARG002 — the rows say all
+        """``loss``, and the Dice of each class over all windows together; a lesion's says most."""
+        found = {"loss": float(predictions[:, 0].mean())}
+        names = [f"coarse {part}" for part in self.plan.coarse.parts] + [
+            f"fine {part}" for part in self.plan.fine.parts
+        ]
+        sums = predictions[:, 1:].sum(axis=0).reshape(len(names), _FIGURES)
+        found |= {name: dice(*row) for name, row in zip(names, sums.tolist(), strict=True)}
+        return found
+
+    def finish(self, folder: Path, learner: Learner, facts: Facts) -> None:
+        """The bundle of ``models.segmenters.coarse_to_fine``."""
+        if not isinstance(learner, SegmenterLearner):
+            raise TypeError(type(learner).__name__)
+        segmenter_bundle.write(folder, self, learner, facts, self.held_out(facts))
+
+    def held_out(self, facts: Facts) -> Sequence[TrainingCase]:
+        """Whole studies for limits and figures: new phantoms; of a cohort, the cases that stopped the training."""
+        if self.cohort.status is not TrainingStatus.PHANTOM:
+            return [self.cohort.cases[index] for index in facts.judged]
+        return phantoms(self.options.get("held_out", HELD_OUT), facts.seed, held_out=True).cases
+
+    def open(self, folder: Path, *, is_tried: bool) -> Finished:  # noqa: ARG002 — the figures have tried it
+        """The bundle as the node loads it."""
+        digest = zoo.digest(folder)
+        made = CoarseToFineSegmenter(self.name, folder, digest)
+        return Finished(folder, digest, made.status, made.disclaimer)
+
+
+def _loss(stage: Stage) -> DiceCELoss:
+    """Cross-entropy and Dice; organs count more than the background, lesions most."""
+    weights = torch.tensor([1.0, *(_LESION_WEIGHT if part.lesion_of else _ORGAN_WEIGHT for part in stage.parts)])
+    return DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True, weight=weights)
+
+
+def fresh(plan: Plan, widths: Widths) -> CoarseToFine:
+    """Networks for the classes of ``plan``, not trained."""
+    return CoarseToFine(plan.coarse.classes, plan.fine.classes, widths.coarse, widths.fine)
+
+
+def place(classes: npt.NDArray[np.uint8], stage: Stage, rng: np.random.Generator) -> list[int]:
+    """Where a window is to lie: in a lesion more often than its size asks for, else in one of the organs."""
+    lesions = [stage.number(lesion_part(organ)) for organ in Anatomy]
+    wanted = np.flatnonzero(np.isin(classes, lesions)) if rng.random() < _LESION_SHARE else ()
+    if not len(wanted):
+        organs = [number for number in stage.meaning if number not in lesions and (classes == number).any()]
+        if not organs:
+            return [size // 2 for size in classes.shape]
+        wanted = np.flatnonzero(classes == organs[int(rng.integers(len(organs)))])
+    return [int(at) for at in np.unravel_index(int(wanted[int(rng.integers(len(wanted)))]), classes.shape)]
+
+
+def around(shape: Shape, middle: Sequence[int], window: Shape) -> Window:
+    """The window around a place, moved to lie within ``shape`` and cut where that is smaller."""
+    sides = []
+    for size, centre, length in zip(shape, middle, window, strict=True):
+        first = max(0, min(centre - length // 2, size - length))
+        sides.append(slice(first, min(first + length, size)))
+    return sides[0], sides[1], sides[2]
+
+
+def filled(part: npt.NDArray[Any], window: Shape) -> npt.NDArray[Any]:
+    """With copies of its last voxels up to the size of the window, as the sliding window does."""
+    return np.pad(part, [(0, side - size) for side, size in zip(window, part.shape, strict=True)], mode="edge")
+
+
+def dice(both: float, said: float, true: float) -> float:
+    """The overlap of two sets by their sizes; 1 when both are empty."""
+    return 2.0 * both / (said + true) if said + true else 1.0
+
+
+def _shape(array: npt.NDArray[Any]) -> Shape:
+    return array.shape[0], array.shape[1], array.shape[2]

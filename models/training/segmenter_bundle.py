@@ -1,0 +1,173 @@
+"""The finished bundle of the segmenter: weights, what familiar images look like, limits, and the card of the figures.
+
+What is fitted beside the weights is fitted on studies that stopped nothing and taught nothing; the figures are of
+others again, by the very bundle's weights and limits, each study whole and as the scanner would send it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from models.preprocessing.regrid import grid_of
+from models.segmenters import outliers, packaging
+from models.segmenters.coarse_to_fine import CoarseToFineSegmenter
+from models.segmenters.outliers import Familiar
+from models.segmenters.packaging import About
+from models.segmenters.quality import Limits
+from models.training import bundle_writer, judging
+from models.training.facts import Facts
+from models.training.segmenter_card import Evidence, card
+from models.training.segmenter_judging import OVERLAPS, Judged, judge
+from models.training.strangers import STRANGERS, strange
+from models.training.threshold import youden
+from node.domain.coding import Anatomy
+from node.domain.parts import lesion_part
+from node.domain.prediction import TrainingStatus
+
+if TYPE_CHECKING:
+    from models.training.cohort import TrainingCase
+    from models.training.segmenter import SegmenterLearner, SegmenterTask
+
+NAME: Final = "Celadon segmenter"
+_SLACK: Final = 0.9
+"""Of the least sure lesion that was right, where nothing wrong was found to part it from."""
+_TRIED: Final = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+_LOOSE: Final = Limits(
+    least_ml=0.0,
+    most_ml=1e6,
+    most_components=10**6,
+    may_touch_edge=True,
+    least_probability=0.0,
+    most_entropy=1.0,
+)
+_ROOM: Final = 1.2
+"""By which the threshold of the score is above a quantile of a few studies, which is hardly more than their highest."""
+_STRANGERS_OF: Final = 12
+"""Of so many held-out studies strangers are made."""
+
+
+def write(
+    folder: Path,
+    task: "SegmenterTask",
+    learner: "SegmenterLearner",
+    facts: Facts,
+    held_out: Sequence["TrainingCase"],
+) -> None:
+    """All of it, into the empty ``folder``; every other of ``held_out`` fits the limits, the rest give the figures."""
+    evidence = _evidence(task, learner, facts, held_out)
+    _fill(learner, evidence.familiar)
+    words = card(NAME, task, facts, evidence)
+    packaging.write(folder, learner.network, evidence.plan, task.widths, _about(task, words))
+
+
+def _evidence(
+    task: "SegmenterTask",
+    learner: "SegmenterLearner",
+    facts: Facts,
+    held_out: Sequence["TrainingCase"],
+) -> Evidence:
+    plan = replace(task.plan, probability=fit_probability(task, learner, facts.judged.tolist()))
+    loose = replace(plan, limits=_LOOSE)
+    with TemporaryDirectory() as place:
+
+        def made(name: str) -> CoarseToFineSegmenter:
+            folder = Path(place) / name
+            digest = packaging.write(folder, learner.network, loose, task.widths, _about(task, ""))
+            return CoarseToFineSegmenter("training", folder, digest)
+
+        segmenter = made("unscored")
+        familiar = outliers.fit(np.stack([_features(segmenter, task, index) for index in facts.trained.tolist()]))
+        _fill(learner, familiar)
+        segmenter = made("scored")
+        fitted, judged = (judge(segmenter, held_out[part::2]) for part in (0, 1))
+        known = replace(
+            familiar, threshold=_ROOM * float(np.quantile([one.score for one in fitted], outliers.QUANTILE))
+        )
+        caught = {name: _caught(segmenter, task, facts, name, known) for name in STRANGERS}
+    plan = replace(plan, limits=fit_limits(fitted, task.plan.limits))
+    return Evidence(plan, known, len(fitted), tuple(judged), caught)
+
+
+def fit_probability(task: "SegmenterTask", learner: "SegmenterLearner", indices: Sequence[int]) -> float:
+    """From which probability a voxel belongs to a lesion: where the mean Dice of the cases ``indices`` is best."""
+    fine = task.plan.fine
+    overlaps = []
+    for index in indices:
+        classes, probabilities = task.prepared[index].read("fine_labels"), learner.fine_probabilities(index)
+        for organ in Anatomy:
+            truth = classes == fine.number(lesion_part(organ))
+            if truth.any():
+                overlaps.append(
+                    [_overlap(probabilities[fine.number(lesion_part(organ))] >= at, truth) for at in _TRIED]
+                )
+    if not overlaps:
+        return task.plan.probability
+    return _TRIED[int(np.argmax(np.mean(overlaps, axis=0)))]
+
+
+def _overlap(said: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float:
+    return 2.0 * float((said & truth).sum()) / float(said.sum() + truth.sum())
+
+
+def fit_limits(studies: Sequence[Judged], begin: Limits) -> Limits:
+    """Limits that part the lesions that were right from what was not one, by mean probability."""
+    seen = [(one.quality, one.dice >= OVERLAPS) for one in studies if one.quality is not None]
+    right = [quality for quality, is_right in seen if is_right]
+    if not right:
+        return begin
+    sure = np.array([quality.probability for quality, _ in seen])
+    truth = np.array([int(is_right) for _, is_right in seen])
+    least = youden(truth, sure) if not truth.all() else min(begin.least_probability, _SLACK * float(sure.min()))
+    most = max(begin.most_entropy, max(quality.entropy for quality in right) / _SLACK)
+    return replace(begin, least_probability=round(float(least), 3), most_entropy=round(min(most, 1.0), 3))
+
+
+def _features(segmenter: CoarseToFineSegmenter, task: "SegmenterTask", index: int) -> npt.NDArray[np.float64]:
+    hu = task.prepared[index].read("coarse")
+    step = task.plan.coarse.spacing_mm
+    return segmenter.survey(hu, grid_of((hu.shape[0], hu.shape[1], hu.shape[2]), (step, step, step))).features
+
+
+def _caught(segmenter: CoarseToFineSegmenter, task: "SegmenterTask", facts: Facts, name: str, known: Familiar) -> float:
+    """Of strangers made of the cases that stopped the training."""
+    step = task.plan.coarse.spacing_mm
+    flags = []
+    for index in facts.judged.tolist()[:_STRANGERS_OF]:
+        hu = strange(name, task.prepared[index].read("coarse"))
+        grid = grid_of((hu.shape[0], hu.shape[1], hu.shape[2]), (step, step, step))
+        flags.append(known.is_unlike(known.score(segmenter.survey(hu, grid).features)))
+    return judging.share(np.array(flags, dtype=np.bool_))
+
+
+def _fill(learner: "SegmenterLearner", familiar: Familiar) -> None:
+    finite = (
+        familiar if np.isfinite(familiar.threshold) else replace(familiar, threshold=float(np.finfo(np.float32).max))
+    )
+    state = {name: torch.from_numpy(value) for name, value in finite.tensors().items()}
+    learner.network.load_state_dict(learner.network.state_dict() | state)
+
+
+def _about(task: "SegmenterTask", words: str) -> About:
+    status = task.cohort.status
+    is_phantom = status is TrainingStatus.PHANTOM
+    return About(
+        name=NAME,
+        version=bundle_writer.VERSION,
+        status=status,
+        disclaimer=bundle_writer.DISCLAIMERS[status],
+        data_source=task.cohort.origin,
+        description="Two small 3-D U-Nets: organs of the abdomen, then lesions of pancreas and stomach.",
+        intended_use=(
+            "Testing the whole chain with a model that has learnt something. Not for clinical use, not for research on "
+            "patients."
+            if is_phantom
+            else "Research. Not for clinical use: no study has validated it."
+        ),
+        card=words,
+    )

@@ -1,0 +1,37 @@
+"""Phantoms for the segmenter: both kinds of lesion and none, in every phase; for training and for judging apart."""
+
+import hashlib
+
+from models.phantoms import draw
+from models.phantoms.spec import VERSION
+from models.training.cohort import Cohort, PhantomSource, TrainingCase
+from models.training.phantom_cohort import SPAN
+from models.training.segmenter_cases import wanted
+from node.domain.prediction import TrainingStatus
+from node.errors import UsageError
+
+HELD_OUT = SPAN // 2
+"""Seeds of a cohort from here on are of phantoms that no training sees."""
+
+
+def phantoms(count: int, seed: int, *, held_out: bool = False) -> Cohort:
+    """``count`` phantoms; the same arguments give the same cohort.
+
+    Raises UsageError for a number of phantoms that is not 1 to ``HELD_OUT``, or a seed below 0.
+    """
+    if not 0 < count <= HELD_OUT or seed < 0:
+        raise UsageError(f"--phantoms {count} --seed {seed}: 1 to {HELD_OUT} phantoms, and a seed of 0 or more")
+    first = seed * SPAN + (HELD_OUT if held_out else 0)
+    cases = tuple(_case(first + index, index) for index in range(count))
+    plan = f"segmenter:{VERSION}:{count}:{seed}:{held_out}"
+    origin = (
+        f"{count} synthetic CTs (phantoms, generator version {VERSION}, cohort seed {seed}); no patient. "
+        "What is learnt from them says nothing about patients"
+    )
+    return Cohort(cases, TrainingStatus.PHANTOM, origin, hashlib.sha256(plan.encode()).hexdigest())
+
+
+def _case(seed: int, index: int) -> TrainingCase:
+    source = PhantomSource(seed, wanted(index))
+    name = f"phantom-{seed}"
+    return TrainingCase(name, name, source, 0, "phantom", None, draw(seed, source.wanted).clinical)

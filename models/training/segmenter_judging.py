@@ -1,0 +1,165 @@
+"""How well a whole segmenter does on whole studies that its training did not see, as the node would run it."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from models.phantoms import draw, render
+from models.segmenters.coarse_to_fine import CoarseToFineSegmenter, Found, Look
+from models.segmenters.lesions import pieces
+from models.segmenters.plan import Plan
+from models.segmenters.quality import RoiQuality
+from models.training import judging
+from models.training.cohort import FileSource, PhantomSource, TrainingCase
+from models.training.images import read_volume
+from models.training.segmenter_cases import PARTS, Labels, of_organs, read_labels
+from node.domain.coding import Anatomy
+from node.domain.identifiers import FrameOfReferenceUID
+from node.domain.imaging import BoolArray, Geometry, Volume
+from node.domain.parts import Part, lesion_part
+from node.errors import Refused
+
+OVERLAPS: Final = 0.1
+"""The Dice from which a lesion counts as found, not another one."""
+_AXIAL: Final = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+_MEASURED: Final = (Part.AORTA, Part.PORTAL_VEIN, Part.LIVER, Part.KIDNEY)
+"""What the phase is read from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What came of one study."""
+
+    case: str
+    group: str
+    """``portal-venous``, another phase, or ``cohort``."""
+    anatomy: Anatomy | None
+    """Where its lesions are; None: there are none."""
+    score: float
+    """How unlike the training it looked."""
+    dice: float
+    """Between the largest lesion that was found and the true one; 0 when nothing was."""
+    quality: RoiQuality | None
+    """Of the largest lesion that was found."""
+    off_hu: dict[str, float]
+    """Mean attenuation as measured, less the true one, by part."""
+    seconds: float
+
+    def is_answered(self, plan: Plan, threshold: float) -> bool:
+        """Whether a lesion would be reported."""
+        if self.quality is None or not self.score <= threshold:
+            return False
+        try:
+            plan.limits.refuse(self.quality)
+        except Refused:
+            return False
+        return True
+
+
+def judge(segmenter: CoarseToFineSegmenter, cases: Sequence[TrainingCase]) -> list[Judged]:
+    """Each case, whole and at its own spacing."""
+    found = []
+    for case in cases:
+        volume, labels, group = _study(case)
+        began = time.perf_counter()
+        look = segmenter.look(volume, tuple(Anatomy))
+        seconds = time.perf_counter() - began
+        found.append(_judged(case.id, group, look, volume, labels, seconds))
+    return found
+
+
+def _judged(case: str, group: str, look: Look, volume: Volume, labels: Labels, seconds: float) -> Judged:
+    truths = {organ: labels == PARTS.index(lesion_part(organ)) + 1 for organ in Anatomy}
+    anatomy = max(truths, key=lambda organ: int(truths[organ].sum()))
+    largest = look.found[0] if look.found else None
+    return Judged(
+        case=case,
+        group=group,
+        anatomy=anatomy if truths[anatomy].any() else None,
+        score=look.score,
+        dice=_dice(largest, truths[anatomy]),
+        quality=largest.quality if largest else None,
+        off_hu=dict(_off(look, volume, labels)),
+        seconds=seconds,
+    )
+
+
+def _dice(found: Found | None, truth: BoolArray) -> float:
+    """With the piece of the truth that was found; several lesions are several pieces."""
+    if found is None or not truth.any():
+        return 0.0
+    both = [
+        2.0 * np.count_nonzero(found.mask[one.box] & one.mask) / (found.voxels + one.voxels) for one in pieces(truth)
+    ]
+    return float(max(both))
+
+
+def _off(look: Look, volume: Volume, labels: Labels) -> Iterator[tuple[str, float]]:
+    for part in _MEASURED:
+        truth = labels == PARTS.index(part) + 1
+        if part in look.survey.means_hu and truth.any():
+            yield part.value, look.survey.means_hu[part] - float(np.median(volume.hu[truth]))
+
+
+def _study(case: TrainingCase) -> tuple[Volume, Labels, str]:
+    """The volume of a case, the truth on its grid, and its group."""
+    if isinstance(case.source, FileSource):
+        return read_volume(case.source.image), read_labels(case.source), "cohort"
+    volume, labels = phantom(case.source)
+    return volume, labels, case.source.wanted.phase.value
+
+
+def phantom(source: PhantomSource) -> tuple[Volume, Labels]:
+    """A whole phantom as the scanner would send it, and the truth."""
+    made = render(draw(source.seed, source.wanted))
+    z, y, x = made.spec.grid.spacing_zyx_mm
+    first = made.spec.grid.first_zyx_mm
+    geometry = Geometry(
+        shape_zyx=made.box.shape_zyx,
+        spacing_xyz_mm=(x, y, z),
+        origin_lps_mm=(first[2], first[1], first[0]),
+        direction=_AXIAL,
+        frame_of_reference_uid=FrameOfReferenceUID.derived("phantom", str(source.seed)),
+    )
+    return Volume(made.hu.astype(np.float32), geometry, ()), of_organs(made.organs, made.lesions)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Of judged studies of one group."""
+
+    studies: int
+    lesions: int
+    """Studies with one."""
+    dice: judging.Interval
+    """The median over studies with a lesion; what is not reported counts as 0."""
+    found: judging.Interval
+    """The share of studies with a lesion where the largest is reported and overlaps it."""
+    false: judging.Interval
+    """The share of studies without a lesion where one is reported."""
+    strange: judging.Interval
+    """The share of studies that are taken for unlike the training."""
+
+
+def figures(studies: Sequence[Judged], plan: Plan, threshold: float, seed: int) -> Figures:
+    """What the node would report of ``studies``."""
+    answered = np.array([study.is_answered(plan, threshold) for study in studies])
+    overlap = np.where(answered, [study.dice for study in studies], 0.0)
+    has = np.array([study.anatomy is not None for study in studies])
+    strange = np.array([not study.score <= threshold for study in studies])
+    names = [study.case for study in studies]
+
+    def of(values: judging.Statistic) -> judging.Interval:
+        return judging.interval(values, names, seed)
+
+    return Figures(
+        studies=len(studies),
+        lesions=int(has.sum()),
+        dice=of(lambda k: float(np.median(overlap[k][has[k]])) if has[k].any() else float("nan")),
+        found=of(lambda k: judging.share(overlap[k][has[k]] >= OVERLAPS)),
+        false=of(lambda k: judging.share(answered[k][~has[k]])),
+        strange=of(lambda k: judging.share(strange[k])),
+    )

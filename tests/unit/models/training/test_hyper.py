@@ -1,0 +1,33 @@
+"""Hyper-parameters from the command line."""
+
+import pytest
+
+from node.errors import UsageError
+from tests.unit.models.training.toy import HYPER
+
+
+def test_values_take_their_types() -> None:
+    """Whole numbers, fractions and words as the parameter has them."""
+    changed = HYPER.changed(["epochs=7", "learning_rate=1e-3", "optimiser=adam"])
+    assert (changed.epochs, changed.learning_rate, changed.optimiser) == (7, 0.001, "adam")
+    assert changed.batch_size == HYPER.batch_size
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("epochs", "name=value"),
+        ("epoch=3", "name of optimiser"),
+        ("epochs=many", "'many' is not a int"),
+        ("epochs=0", "below 1"),
+        ("batch_size=1", "below 2"),
+        ("optimiser=sgd", "not one of adamw, adam"),
+        ("learning_rate=2", r"outside \[0, 1\]"),
+        ("learning_rate=nan", r"outside \[0, 1\]"),
+        ("warm_up_epochs=inf", "warm_up_epochs is inf"),
+    ],
+)
+def test_what_no_training_can_use_is_refused(setting: str, says: str) -> None:
+    """With the name of the parameter and what is wrong."""
+    with pytest.raises(UsageError, match=says):
+        HYPER.changed([setting])

@@ -1,0 +1,54 @@
+"""Figures of predictions, and their intervals."""
+
+import math
+
+import numpy as np
+import pytest
+
+from models.training import judging
+
+
+def test_two_classes() -> None:
+    """Against numbers worked out by hand."""
+    labels, probabilities = np.array([0, 0, 1, 1]), np.array([0.2, 0.6, 0.4, 0.8])
+    figures = judging.binary(labels, probabilities)
+    assert figures["auc"] == 0.75
+    assert figures["accuracy"] == figures["sensitivity"] == figures["specificity"] == 0.5
+    assert figures["loss"] == pytest.approx(-np.log([0.8, 0.4, 0.4, 0.8]).mean())
+
+
+def test_four_classes() -> None:
+    """Quadratic kappa by its definition; accuracy of what was called, whatever the probabilities say."""
+    labels, called = np.array([0, 1, 2, 3]), np.array([0, 1, 2, 2])
+    figures = judging.ordinal(labels, np.eye(4), called)
+    assert figures["auc"] == 1.0
+    assert figures["accuracy"] == 0.75
+    expected = sum((i - j) ** 2 / 9 for i in labels for j in called) / 16
+    assert figures["kappa"] == pytest.approx(1.0 - (1 / 9 / 4) / expected)
+
+
+def test_one_class_has_no_area() -> None:
+    """NaN, not an error."""
+    assert math.isnan(judging.binary(np.array([1, 1]), np.array([0.2, 0.4]))["auc"])
+    assert math.isnan(judging.kappa(np.array([2, 2]), np.array([2, 2]), [0, 1, 2, 3]))
+
+
+def test_an_interval_draws_patients() -> None:
+    """Ten cases of each of two patients are two observations: the interval is as wide as that."""
+    values = np.repeat([0.0, 1.0], 10)
+    patients = ["a"] * 10 + ["b"] * 10
+    found = judging.interval(lambda chosen: float(values[chosen].mean()), patients, 0)
+    assert (found.value, found.low, found.high) == (0.5, 0.0, 1.0)
+
+
+def test_an_interval_covers_what_it_should() -> None:
+    """About 1.96 standard errors to either side."""
+    values = np.random.default_rng(1).normal(size=400)
+    found = judging.interval(lambda chosen: float(values[chosen].mean()), [str(n) for n in range(400)], 0)
+    assert found.high - found.low == pytest.approx(2 * 1.96 / 20, rel=0.15)
+
+
+def test_without_meaning_there_is_no_interval() -> None:
+    """Where resamples have no value, the ends are NaN."""
+    found = judging.interval(lambda _: float("nan"), ["a", "b"], 0)
+    assert math.isnan(found.low)

@@ -1,0 +1,118 @@
+"""What is fitted beside the segmenter's weights, and the bundle that holds both."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.segmenters import zoo
+from models.segmenters.coarse_to_fine import CoarseToFineSegmenter
+from models.segmenters.plan import DEFAULT
+from models.segmenters.quality import RoiQuality
+from models.training import segmenter_bundle
+from models.training.facts import Facts
+from models.training.segmenter_bundle import fit_limits, fit_probability
+from models.training.segmenter_judging import Judged
+from models.training.strangers import STRANGERS
+from node.domain.coding import Anatomy
+from node.domain.parts import Part
+from tests.unit.models.training.test_segmenter import TinyTask, make_task
+
+_ = make_task  # a fixture of that file
+SURE = RoiQuality(volume_ml=10.0, components=1, touches_edge=False, probability=0.9, entropy=0.1)
+
+
+def judged(dice: float, **quality: float) -> Judged:
+    """A study of which this was found."""
+    return Judged("a", "cohort", Anatomy.PANCREAS, 0.5, dice, replace(SURE, **quality), {}, 1.0)  # type: ignore[arg-type]
+
+
+def test_limits_part_the_right_from_the_wrong() -> None:
+    """By mean probability, in the middle between them."""
+    studies = [judged(0.8, probability=p) for p in (0.8, 0.9, 0.95)] + [judged(0.0, probability=p) for p in (0.5, 0.6)]
+    found = fit_limits(studies, DEFAULT.limits)
+    assert found.least_probability == pytest.approx(0.7)
+    for study in studies[:3]:
+        assert study.quality is not None
+        found.refuse(study.quality)
+
+
+def test_where_nothing_wrong_was_found_there_is_room_below_the_right() -> None:
+    """Never above where they began."""
+    found = fit_limits([judged(0.8, probability=0.9), judged(0.7, probability=0.5)], DEFAULT.limits)
+    assert found.least_probability == pytest.approx(0.45)
+    assert fit_limits([judged(0.8, probability=0.99)], DEFAULT.limits).least_probability == pytest.approx(
+        DEFAULT.limits.least_probability
+    )
+
+
+def test_no_right_lesion_fits_nothing() -> None:
+    """The limits stay what they were."""
+    assert fit_limits([judged(0.0)], DEFAULT.limits) == DEFAULT.limits
+    assert fit_limits([], DEFAULT.limits) == DEFAULT.limits
+
+
+def test_an_entropy_that_right_lesions_have_is_no_reason() -> None:
+    """The limit moves above it, never below where it began."""
+    assert fit_limits([judged(0.8, entropy=0.6)], DEFAULT.limits).most_entropy > 0.6
+    assert fit_limits([judged(0.8, entropy=0.01)], DEFAULT.limits).most_entropy == DEFAULT.limits.most_entropy
+
+
+class Learner:
+    """A learner whose lesions are right from 0.65 on, and larger below."""
+
+    def __init__(self, task: TinyTask) -> None:
+        self._task = task
+
+    def fine_probabilities(self, index: int) -> np.ndarray:
+        """Of every class."""
+        classes = self._task.prepared[index].read("fine_labels")
+        number = DEFAULT.fine.number(Part.PANCREAS_LESION)
+        found = np.zeros((DEFAULT.fine.classes, *classes.shape), np.float32)
+        found[number] = np.where(classes == number, 0.75, np.where(classes > 0, 0.65, 0.0))
+        return found
+
+
+def test_a_voxel_needs_the_probability_at_which_lesions_overlap_best(make_task: Callable[..., TinyTask]) -> None:
+    """On cases that taught nothing; without any lesion among them the plan's own stays."""
+    task = make_task()
+    assert fit_probability(task, Learner(task), [0, 1]) == pytest.approx(0.7)  # type: ignore[arg-type]  # a fake
+    assert fit_probability(task, Learner(task), []) == DEFAULT.probability  # type: ignore[arg-type]  # a fake
+
+
+def facts(task: TinyTask, **changes: Any) -> Facts:
+    """Of a single run, stopped by the first two cases."""
+    count = len(task.cohort.cases)
+    folds = np.ones(count, np.int64)
+    folds[:2] = 0
+    out_of_fold = np.full((count, 1), np.nan)
+    out_of_fold[:2] = 0.0
+    values: dict[str, Any] = {
+        "seed": 0, "hyper": TinyTask.defaults, "folds": folds, "out_of_fold": out_of_fold, "beside": out_of_fold,
+        "fold_figures": ({},), "best_epochs": (3,), "final_epochs": 3, "is_single": True, "searched": 0, "dropped": 0,
+        "versions": {"torch": "2"}, "device": "cpu", "threads": 1,
+    }  # fmt: skip
+    return Facts(**values | changes)
+
+
+def test_a_bundle_is_whole_and_its_card_has_the_figures(
+    make_task: Callable[..., TinyTask],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Loaded by the loader that the node uses; the threshold of the score is that of the studies it was fitted on."""
+    task = make_task(6)
+    learner = task.learner([2, 3, 4, 5], TinyTask.defaults, 0, "cpu")
+    answers = [judged(0.9), judged(0.8), replace(judged(0.0), anatomy=None, quality=None), judged(0.7)]
+    monkeypatch.setattr(segmenter_bundle, "judge", lambda _segmenter, cases: answers[: len(cases)])
+    folder = tmp_path / "bundle"
+    segmenter_bundle.write(folder, task, learner, facts(task), task.cohort.cases[:4])
+    made = CoarseToFineSegmenter("own", folder, zoo.digest(folder))
+    assert made._familiar.threshold == pytest.approx(0.5 * segmenter_bundle._ROOM, rel=1e-5)
+    card = (folder / "docs" / "README.md").read_text(encoding="utf-8")
+    assert "median Dice of the lesion | 0.850" in card
+    assert "not validated" in card
+    assert all(name in card for name in STRANGERS)

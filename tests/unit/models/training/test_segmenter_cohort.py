@@ -1,0 +1,51 @@
+"""Phantoms for the segmenter."""
+
+import pytest
+
+from models.phantoms import Kind, Phase
+from models.training.cohort import PhantomSource
+from models.training.segmenter_cohort import HELD_OUT, phantoms
+from node.domain.prediction import TrainingStatus
+from node.errors import UsageError
+
+
+def sources(count: int, **named: bool) -> list[PhantomSource]:
+    """Of a cohort of seed 0."""
+    found = [case.source for case in phantoms(count, 0, **named).cases]
+    assert all(isinstance(source, PhantomSource) for source in found)
+    return [source for source in found if isinstance(source, PhantomSource)]
+
+
+def test_a_cohort_has_lesions_of_both_organs_and_none_in_every_phase() -> None:
+    """All stages, one lesion and several: what the segmenter will meet."""
+    wanted = [source.wanted for source in sources(120)]
+    assert {one.kind for one in wanted} == set(Kind)
+    assert {one.phase for one in wanted} == set(Phase)
+    assert {one.t_stage for one in wanted} == {1, 2, 3, 4}
+    assert {one.lesions for one in wanted} == {1, 2}
+    assert 0.7 < sum(one.phase is Phase.PORTAL_VENOUS for one in wanted) / 120 < 0.8
+    assert 0.15 < sum(one.kind is Kind.NORMAL for one in wanted) / 120 < 0.25
+
+
+def test_held_out_phantoms_are_no_others_training_cases() -> None:
+    """Of the same seed or of the next one."""
+    trained = {source.seed for source in sources(200)}
+    held_out = {source.seed for source in sources(200, held_out=True)}
+    following = {case.source.seed for case in phantoms(200, 1).cases if isinstance(case.source, PhantomSource)}
+    assert not trained & held_out
+    assert not (trained | held_out) & following
+
+
+def test_the_same_arguments_give_the_same_cohort() -> None:
+    """A shorter one begins as a longer one does; each has a digest of its own."""
+    one, other = phantoms(3, 5), phantoms(4, 5)
+    assert one.cases == other.cases[:3]
+    assert one.status is TrainingStatus.PHANTOM
+    assert len({one.digest, other.digest, phantoms(3, 6).digest, phantoms(3, 5, held_out=True).digest}) == 4
+
+
+@pytest.mark.parametrize(("count", "seed"), [(0, 0), (HELD_OUT + 1, 0), (1, -1)])
+def test_an_impossible_cohort_is_refused(count: int, seed: int) -> None:
+    """Before anything is rendered."""
+    with pytest.raises(UsageError):
+        phantoms(count, seed)
