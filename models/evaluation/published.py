@@ -12,10 +12,16 @@ from typing import Final
 
 import numpy as np
 
+from models.evaluation.estimate import Floats
 from models.evaluation.metrics import LabelArray, ProbabilityArray
 from node.errors import UsageError
 
 CLASSES: Final = ("T1", "T2", "T3", "T4")
+LARGE_CM: Final = 5.0
+_SIZE: Final = "Tumor_size"
+_NOMOGRAM: Final = (
+    "Differentiation_status_poor", "Differentiation_status_moderate", "Lauren_diffuse", "Lauren_mixed",
+)  # fmt: skip
 _PROBABILITIES: Final = tuple(f"prob_{index}" for index in range(len(CLASSES)))
 
 
@@ -52,6 +58,24 @@ def read_predictions(file: Path) -> Predictions:
 def read_split(file: Path) -> tuple[str, ...]:
     """The images of a split, file names without folders, in the order of the file; UsageError as above."""
     return tuple(row["PatientID"] for _, row in _rows(file, ("PatientID",)))
+
+
+def read_nomogram_table(clinic: Path, split: Path) -> tuple[dict[str, Floats], LabelArray]:
+    """The covariates of GTRNet's nomogram in its clinical table (n,), and the T categories that a split gives (n,).
+
+    The Rad-score is not among them: its published file is empty. Rows are slices, not patients. UsageError as above.
+    """
+    stages = {row["PatientID"]: row["PathT"] for _, row in _rows(split, ("PatientID", "PathT"))}
+    rows = list(_rows(clinic, ("image_name", _SIZE, *_NOMOGRAM)))
+    for line, row in rows:
+        if row["image_name"] not in stages:
+            raise UsageError(f"{clinic}: line {line}: {row['image_name'][:60]!r} is not in {split.name}")
+    labels = np.array([int(_number(split, 0, "PathT", stages[row["image_name"]])) for _, row in rows], dtype=np.int64)
+    found = {
+        name: np.array([_number(clinic, line, name, row[name]) for line, row in rows]) for name in (_SIZE, *_NOMOGRAM)
+    }
+    large = (found.pop(_SIZE) >= LARGE_CM).astype(np.float64)
+    return {"large": large, **found}, labels
 
 
 def patient_of(image: str) -> str:

@@ -1,0 +1,117 @@
+"""Whether one centre's cases are unlike the others': in what was predicted, in age, in slice thickness.
+
+Two-sample Kolmogorov-Smirnov tests (SciPy) of each centre against all others, corrected for their number by Holm's
+method (statsmodels), beside the population stability index over tenths of the others. What has shifted may still be
+predicted rightly: the subgroup table says that. What has not may be predicted wrongly all the same.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import ks_2samp
+from statsmodels.stats.multitest import multipletests
+
+from models.evaluation.cohort import Cohort
+from models.evaluation.estimate import Floats
+from node.domain.drift import LARGE_PSI, psi
+
+CENTRE: Final = "centre"
+FEWEST: Final = 10
+"""Cases on either side: with fewer nothing is said."""
+LEVEL: Final = 0.05
+_BINS: Final = 10
+_PAIR: Final = 2
+
+Words = NDArray[np.str_]
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """One quantity at one centre against the others."""
+
+    centre: str
+    quantity: str
+    cases: int
+    others: int
+    median: float
+    median_of_others: float
+    psi: float
+    distance: float
+    """Of Kolmogorov and Smirnov."""
+    p: float
+    """Corrected for all tests of the table."""
+
+    @property
+    def is_shifted(self) -> bool:
+        """Whether it is both beyond chance and large."""
+        return self.p < LEVEL and self.psi > LARGE_PSI
+
+
+def shifts(cohort: Cohort) -> tuple[Shift, ...]:
+    """Every quantity at every centre that has enough cases; empty without two centres.
+
+    The centre farthest from the others is looked for first; the rest are then compared without it, so that one strange
+    centre does not make all others look strange.
+    """
+    centres = np.array(cohort.descriptors.get(CENTRE, ("",) * len(cohort.cases)))
+    found = [compared for name, values in _quantities(cohort).items() for compared in _compared(name, values, centres)]
+    if not found:
+        return ()
+    corrected = multipletests([one.p for one in found], method="holm")[1]
+    return tuple(replace(one, p=float(p)) for one, p in zip(found, corrected, strict=True))
+
+
+def _compared(name: str, values: Floats, centres: Words) -> list[Shift]:
+    """One quantity at each centre; p is not corrected yet."""
+    left = sorted(set(centres.tolist()) - {""})
+    apart: list[Shift] = []
+    while True:
+        tested = [one for centre in left if (one := _one(name, centre, values, centres, left)) is not None]
+        strange = [one for one in tested if one.is_shifted]
+        # Of two centres that differ nobody can say which is the strange one.
+        if not strange or len(left) <= _PAIR:
+            return sorted((*apart, *tested), key=lambda one: one.centre)
+        farthest = max(strange, key=lambda one: one.psi)
+        apart.append(farthest)
+        left.remove(farthest.centre)
+
+
+def _one(name: str, centre: str, values: Floats, centres: Words, left: Sequence[str]) -> Shift | None:
+    """One centre against the others that are ``left``; None where there are too few cases."""
+    known = np.isfinite(values)
+    here = values[known & (centres == centre)]
+    there = values[known & (centres != centre) & np.isin(centres, left)]
+    if min(len(here), len(there)) < FEWEST:
+        return None
+    test = ks_2samp(here, there)
+    return Shift(
+        centre=centre,
+        quantity=name,
+        cases=len(here),
+        others=len(there),
+        median=float(np.median(here)),
+        median_of_others=float(np.median(there)),
+        psi=_psi(there, here),
+        distance=float(test.statistic),
+        p=float(test.pvalue),
+    )
+
+
+def _quantities(cohort: Cohort) -> dict[str, Floats]:
+    """Name to a number a case: the probability of the last class by each variant, and every covariate."""
+    last = cohort.classes[-1]
+    said = {f"probability of {last}, {one.name}": one.probabilities[:, -1] for one in cohort.variants}
+    return said | dict(cohort.covariates)
+
+
+def _psi(reference: Floats, now: Floats) -> float:
+    """Over tenths of the reference; equal values may make fewer bins."""
+    edges = np.unique(np.quantile(reference, np.linspace(0, 1, _BINS + 1)))
+    # Of equal values: below, the same, above.
+    inner = edges[1:-1] if len(edges) > 1 else np.array([edges[0], np.nextafter(edges[0], np.inf)])
+    binned = (np.searchsorted(inner, one, side="right") for one in (reference, now))
+    before, after = (np.bincount(one, minlength=len(inner) + 1).tolist() for one in binned)
+    return psi(before, after)

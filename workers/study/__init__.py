@@ -1,0 +1,1 @@
+"""Studies that train models and judge them: what ``celadon study`` runs."""
