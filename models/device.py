@@ -3,10 +3,11 @@
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from node import log
 from node.errors import UsageError
 
 AUTO: Final = "auto"
@@ -52,6 +53,40 @@ def choose(wanted: str = AUTO) -> str:
     if wanted == CUDA:
         raise UsageError("device is 'cuda', but no CUDA device can be used here")
     return CPU
+
+
+def room(device: str, needed_bytes: int, free_bytes: Callable[[], int] | None = None) -> Callable[[], bool]:
+    """Whether ``device`` has so much memory free, asked each time; a CPU always has.
+
+    ``free_bytes``: what a GPU has free, as its driver says it.
+    """
+    if device == CPU:
+        return lambda: True
+    probe, is_full = free_bytes or _free_on_gpu, False
+
+    def has_room() -> bool:
+        nonlocal is_full
+        free, was_full = probe(), is_full
+        is_full = free < needed_bytes
+        if is_full and not was_full:
+            log.get().warning(log.GPU_BUSY, bytes=free)
+        return not is_full
+
+    return has_room
+
+
+def give_back() -> None:
+    """Give the memory back to the GPU that torch keeps there for itself."""
+    import torch  # noqa: PLC0415  as in ``choose``
+
+    torch.cuda.empty_cache()
+
+
+def _free_on_gpu() -> int:
+    import torch  # noqa: PLC0415  as in ``choose``
+
+    free, _ = torch.cuda.mem_get_info()
+    return int(free)
 
 
 def machine() -> str:

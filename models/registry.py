@@ -12,8 +12,17 @@ PREDICTORS: Final = {
 
 SEGMENTERS: Final = {
     "dicom-seg": "models.segmenters.dicom_seg:ArchiveSegmenter",
+    "shipped": "models.segmenters.shipped:opened",
 }
 """Built with nothing."""
+
+SEGMENTER_KINDS: Final = {
+    "monai-bundle": "models.segmenters.monai_bundle:MonaiBundleSegmenter",
+    "coarse-to-fine": "models.segmenters.coarse_to_fine:configured",
+    "totalsegmentator": "models.segmenters.totalsegmentator:TotalSegmentator",
+    "nnunet": "models.segmenters.nnunet:NnUnet",
+}
+"""What a ``[segmenters.NAME]`` of the settings can be; built with ``(name, settings, threads)``."""
 
 
 def resolve(entry: str) -> Callable[..., Any]:

@@ -21,18 +21,25 @@ def nothing(_celadon: dict[str, Any]) -> None:
     """Change nothing."""
 
 
-@pytest.mark.parametrize(("name", "anatomy"), [("porcelain", Anatomy.PANCREAS), ("gtrnet", Anatomy.STOMACH)])
-def test_what_ships_says_that_it_is_untrained(name: str, anatomy: Anatomy) -> None:
-    """The shipped bundles are untrained and say so in the agreed words, in their metadata and in their model cards."""
+UNTRAINED_ONE = (Anatomy.STOMACH, TrainingStatus.UNTRAINED, "untrained, for plumbing only")
+OF_PHANTOMS = (Anatomy.PANCREAS, TrainingStatus.PHANTOM, "trained on phantoms, not on patients: for tests only")
+
+
+@pytest.mark.parametrize(("name", "is_what"), [("porcelain", OF_PHANTOMS), ("gtrnet", UNTRAINED_ONE)])
+def test_what_ships_says_that_it_knows_no_patients(name: str, is_what: tuple[Anatomy, TrainingStatus, str]) -> None:
+    """The shipped bundles say what they are in the agreed words, in their metadata and in their model cards."""
     bundle = Bundle.open(shipped(name))
     identity = bundle.identity()
-    assert bundle.anatomy is anatomy
-    assert identity.status is TrainingStatus.UNTRAINED
-    assert identity.disclaimer == "untrained, for plumbing only"
+    anatomy, status, disclaimer = is_what
+    assert (bundle.anatomy, identity.status, identity.disclaimer) == (anatomy, status, disclaimer)
     assert identity.digest == bundle.digest
     assert re.fullmatch("[0-9a-f]{64}", identity.digest)
-    assert any(parameter.startswith("seed=") for parameter in identity.parameters)
-    assert "Untrained, for plumbing only" in (bundle.path / "docs" / "README.md").read_text(encoding="utf-8")
+    assert disclaimer in (bundle.path / "docs" / "README.md").read_text(encoding="utf-8").lower()
+
+
+def test_weights_from_a_seed_say_which() -> None:
+    """Among the parameters of the algorithm's identity."""
+    assert any(parameter.startswith("seed=") for parameter in Bundle.open(shipped("gtrnet")).identity().parameters)
 
 
 def test_another_digest_than_expected_is_an_error() -> None:

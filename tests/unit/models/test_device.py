@@ -72,3 +72,15 @@ def test_a_machine_without_a_description_still_has_one(monkeypatch: pytest.Monke
     """Where the system has no such file, the architecture remains."""
     monkeypatch.setattr(device, "_CPU_FILE", tmp_path / "absent")
     assert platform.machine() in device.machine()
+
+
+def test_a_cpu_always_has_room() -> None:
+    """What it lacks, the system says."""
+    assert device.room(device.CPU, 10**15)()
+
+
+def test_a_gpu_is_asked_each_time_whether_it_has_room() -> None:
+    """Somebody else may use it for a while."""
+    free = [2, 3, 2]
+    has_room = device.room(device.CUDA, 3, lambda: free.pop(0))
+    assert [has_room() for _ in range(3)] == [False, True, False]

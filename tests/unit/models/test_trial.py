@@ -24,7 +24,7 @@ def test_what_ships_passes() -> None:
 def test_weights_of_another_network_are_refused(spoil: Spoil) -> None:
     """With the code and the file, as in a worker."""
     path = spoil("porcelain", lambda c: c.update(status="unvalidated", weights={"file": "models/model.safetensors"}))
-    (path / "models").mkdir()
+    (path / "models").mkdir(exist_ok=True)
     save_file({"x": torch.zeros(1)}, path / "models" / "model.safetensors")
     with pytest.raises(BundleError, match=r"BUNDLE_UNFIT: .*model\.safetensors: does not fit the network"):
         trial.run(path)
@@ -33,7 +33,7 @@ def test_weights_of_another_network_are_refused(spoil: Spoil) -> None:
 def test_weights_that_make_no_number_are_refused(spoil: Spoil) -> None:
     """A predictor that answers NaN to noise answers nothing to a patient."""
     path = spoil("porcelain", lambda c: c.update(status="unvalidated", weights={"file": "models/model.safetensors"}))
-    (path / "models").mkdir()
+    (path / "models").mkdir(exist_ok=True)
     table = ClinicalTable.read(Bundle.open(shipped("porcelain")).celadon)
     network = MultimodalNetwork(table.groups)
     with torch.no_grad():

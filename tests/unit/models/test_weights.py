@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import save_model
 
 from models import weights
-from models.bundle import Bundle, shipped
+from models.bundle import Bundle
 from models.networks.fusion import MultimodalNetwork
 from node.errors import BundleError
+from tests.drawn import drawn
 
 Spoil = Callable[..., Path]
 GROUPS = (1, 1, 2)
@@ -18,7 +19,7 @@ GROUPS = (1, 1, 2)
 
 def test_a_seed_gives_the_same_weights_whatever_torch_did_before() -> None:
     """Two networks from one seed are equal, and torch's own generator is left as it was."""
-    bundle = Bundle.open(shipped("porcelain"))
+    bundle = Bundle.open(drawn("porcelain"))
     torch.manual_seed(1)
     first = MultimodalNetwork(GROUPS)
     state = torch.get_rng_state()
@@ -36,7 +37,7 @@ def test_weights_from_a_file_are_read_strictly(spoil: Spoil) -> None:
     """A safetensors file fills the network exactly; one for another network, or none, is an error that names it."""
     path = spoil("porcelain", lambda c: c.update(weights={"file": "models/model.safetensors"}))
     file = path / "models" / "model.safetensors"
-    file.parent.mkdir()
+    file.parent.mkdir(exist_ok=True)
     source, target = MultimodalNetwork(GROUPS), MultimodalNetwork(GROUPS)
     save_model(source, str(file))
     bundle = Bundle.open(path)

@@ -1,5 +1,6 @@
 """The background of Shapley values: from the bundle's file, or from the seed."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def bundle(spoil: Callable[..., Path]) -> Bundle:
         celadon.update(weights={"file": "models/model.safetensors"}, status="phantom", disclaimer="phantoms only")
 
     path = spoil("porcelain", trained)
+    shutil.rmtree(path / "models")
     (path / "models").mkdir()
     save_file({"unread": torch.zeros(1)}, path / "models" / "model.safetensors")
     return Bundle.open(path)
