@@ -17,6 +17,7 @@ class CommandField(IntEnum):
 
     C_STORE_RQ = 0x0001
     C_ECHO_RQ = 0x0030
+    N_EVENT_REPORT_RQ = 0x0100
     C_CANCEL_RQ = 0x0FFF
 
 
@@ -32,6 +33,7 @@ class Tag(IntEnum):
     STATUS = 0x0900
     ERROR_COMMENT = 0x0902
     AFFECTED_SOP_INSTANCE_UID = 0x1000
+    EVENT_TYPE_ID = 0x1002
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Command:
     has_data_set: bool
     sop_class_uid: bytes
     sop_instance_uid: bytes
+    event_type: int | None = None
+    """Of an N-EVENT-REPORT-RQ."""
 
 
 UNRECOGNIZED_OPERATION: Final = 0x0211  # PS3.7 section C.5.21
@@ -72,11 +76,15 @@ def decode_command(command_set: bytes) -> Command:
         has_data_set=_number(elements[Tag.DATA_SET_TYPE]) != _NO_DATA_SET,
         sop_class_uid=elements.get(Tag.AFFECTED_SOP_CLASS_UID, b""),
         sop_instance_uid=elements.get(Tag.AFFECTED_SOP_INSTANCE_UID, b""),
+        event_type=_number(elements[Tag.EVENT_TYPE_ID]) if Tag.EVENT_TYPE_ID in elements else None,
     )
 
 
 def response_to(request: Command, status: int, comment: str = "") -> bytes:
-    """The command set that answers ``request`` (PS3.7 tables 9.3-2 and 9.3-12); a comment is shown by senders' logs."""
+    """The command set that answers ``request`` (PS3.7 tables 9.3-2, 9.3-12 and 10.3-2).
+
+    A comment is shown by senders' logs.
+    """
     elements = b"".join(
         (
             _text(Tag.AFFECTED_SOP_CLASS_UID, request.sop_class_uid, b"\0"),
@@ -86,6 +94,7 @@ def response_to(request: Command, status: int, comment: str = "") -> bytes:
             _US_ELEMENT.pack(0, Tag.STATUS, 2, status),
             _text(Tag.ERROR_COMMENT, _printable(comment), b" "),
             _text(Tag.AFFECTED_SOP_INSTANCE_UID, request.sop_instance_uid, b"\0"),
+            b"" if request.event_type is None else _US_ELEMENT.pack(0, Tag.EVENT_TYPE_ID, 2, request.event_type),
         )
     )
     return _UL_ELEMENT.pack(0, Tag.GROUP_LENGTH, 4, len(elements)) + elements

@@ -15,6 +15,7 @@ from pydicom.uid import (
     CTImageStorage,
     EncapsulatedPDFStorage,
     EnhancedSRStorage,
+    KeyObjectSelectionDocumentStorage,
     MRImageStorage,
     MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
     MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
@@ -70,6 +71,7 @@ ACCEPTED_SOP_CLASSES: Final[tuple[UID, ...]] = (
     Comprehensive3DSRStorage,
     ParametricMapStorage,
     EncapsulatedPDFStorage,
+    KeyObjectSelectionDocumentStorage,
 )
 
 # What Celadon writes (node.reports), and the structured report that it falls back to.
@@ -81,6 +83,7 @@ RESULT_SOP_CLASSES: Final[tuple[UID, ...]] = (
     EnhancedSRStorage,
     ParametricMapStorage,
     EncapsulatedPDFStorage,
+    KeyObjectSelectionDocumentStorage,  # the rejection note of a retraction
 )
 
 

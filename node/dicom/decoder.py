@@ -22,7 +22,16 @@ import pydicom.pixels  # noqa: F401 — the decoders' libraries are loaded befor
 from node.dicom.annotations import read_annotation
 from node.dicom.measurements import read_measurements
 from node.dicom.reading import read_hounsfield, same_content
-from node.dicom.sandbox_wire import BadMessage, Message, annotation_message, document_message, receive, send
+from node.dicom.sandbox_wire import (
+    BadMessage,
+    Message,
+    annotation_message,
+    document_message,
+    receive,
+    send,
+    verdict_message,
+)
+from node.dicom.verdicts import read_verdict
 from node.errors import Refused, Rejected, Retryable
 
 STANDARD_INPUT: Final = 0
@@ -101,12 +110,17 @@ def _read_measurements(path: Path) -> Message:
     return document_message(read_measurements(path))
 
 
+def _read_verdict(path: Path) -> Message:
+    return verdict_message(read_verdict(path))
+
+
 _CALLS: Final[MappingProxyType[str, Callable[..., Message]]] = MappingProxyType(
     {
         "read_hounsfield": _read_hounsfield,
         "same_content": _same_content,
         "read_annotation": _read_annotation,
         "read_measurements": _read_measurements,
+        "read_verdict": _read_verdict,
     }
 )
 

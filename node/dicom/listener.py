@@ -1,20 +1,23 @@
-"""The listener: C-ECHO and C-STORE. What it answers 0x0000 to is durable before it answers."""
+"""The listener: C-ECHO, C-STORE, reports of commitment. What it answers 0x0000 to is durable before it answers."""
 
 import errno
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from pynetdicom.presentation import build_context
 
 from node import log
+from node.dicom.commitment import PROCESSING_FAILURE as NOT_NOW
+from node.dicom.commitment import STORAGE_COMMITMENT, SUCCESS, Desk, read_report, reporting_context
 from node.dicom.completion import CompletionWatch
 from node.dicom.contexts import VERIFICATION, accepted_contexts
 from node.dicom.negotiation import Acceptor
 from node.dicom.status import OUT_OF_RESOURCES, PROCESSING_FAILURE, REFUSAL_STATUS, VERDICT_STATUS
 from node.dicom.tls import Certificates, server_context
-from node.dicom.upper_layer import Answer, Association, End, Limits, StoreRequest, UpperLayerServer
+from node.dicom.upper_layer import Answer, Association, End, EventReport, Limits, StoreRequest, UpperLayerServer
 from node.dicom.validation import validate
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
 from node.domain.identifiers import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, AeTitle
@@ -28,6 +31,17 @@ from node.settings import DicomSettings
 _LONGEST_COMMENT: Final = 64
 _NEWS_S: Final = 60.0
 _MOST_STRANGERS: Final = 256
+_NOT_AUTHORISED: Final = 0x0124
+_UNRECOGNISED: Final = 0x0211
+"""PS3.7 annex C."""
+
+
+Count = Callable[[str, str], None]
+"""Counts one thing: what it was, and of what kind."""
+
+
+def _uncounted(_what: str, _kind: str) -> None:
+    """Nobody counts."""
 
 
 class Trail(Protocol):
@@ -66,8 +80,14 @@ class Listener:
         watch: CompletionWatch,
         trail: Trail,
         limits: Limits | None = None,
+        desk: Desk | None = None,
+        count: Count = _uncounted,
     ) -> None:
         """``inbox`` takes responsibility for what arrives; ``watch`` decides when a series is complete.
+
+        ``count`` hears of every association (``accepted``, ``refused``) and of every refusal, with its reason.
+
+        ``desk`` takes the reports of archives that were asked to commit; None: nobody was.
 
         Raises:
             UsageError: the TLS files cannot be used.
@@ -76,6 +96,8 @@ class Listener:
         self._inbox = inbox
         self._watch = watch
         self._trail = trail
+        self._desk = desk
+        self._count = count
         self._peers = frozenset((peer.ae_title, peer.address) for peer in settings.peers)
         self._strangers = _Strangers()
         tls = settings.tls
@@ -106,7 +128,10 @@ class Listener:
 
     def admit(self, calling_ae: AeTitle, address: str) -> bool:
         """Whether this peer may have an association. An AE title is a claim: it counts only from its own address."""
-        is_known = not self._peers or (calling_ae, address) in self._peers
+        is_known = self._may_store(calling_ae, address) or (
+            self._desk is not None and self._desk.knows(calling_ae, address)
+        )
+        self._count("association", "accepted" if is_known else "refused")
         if not is_known and self._strangers.is_news(address):
             # Who knocks without end must not be able to fill the audit trail.
             reason = Reason(ReasonCode.PEER_NOT_ALLOWED, f"called itself {calling_ae}")
@@ -117,7 +142,7 @@ class Listener:
         """Take an object; every status comes from the table in ``status``."""
         peer = request.association
         try:
-            return self._take(request)
+            return self._take(request) if self._may_store(peer.calling_ae, peer.address) else _NOT_AUTHORISED
         except RefusedAtDoor as exc:
             return self._refuse(exc.reason, peer)
         except NoRoom as exc:
@@ -132,6 +157,22 @@ class Listener:
         except Exception as exc:  # noqa: BLE001 — a fault of ours: the sender should try again, and a person look
             return self._refuse(Reason(ReasonCode.INTERNAL, type(exc).__name__), peer)
 
+    def on_event(self, report: EventReport) -> Answer:
+        """Take a report of storage commitment: written down before it is answered."""
+        peer = report.association
+        if self._desk is None or report.abstract_syntax != STORAGE_COMMITMENT:
+            return _UNRECOGNISED
+        found = read_report(report.data_set, report.transfer_syntax)
+        try:
+            status = self._desk.take(peer.calling_ae, peer.address, report.event_type, found)
+        except Retryable as exc:
+            log.get().error(log.REPORT_FAILED, calling_ae=peer.calling_ae, error=str(exc))
+            return NOT_NOW, "the report cannot be written down now, report again"
+        told = log.get().info if status == SUCCESS else log.get().warning
+        event = log.REPORT_TAKEN if status == SUCCESS else log.REPORT_REFUSED
+        told(event, calling_ae=peer.calling_ae, address=peer.address, status=f"0x{status:04X}")
+        return status
+
     def on_refused(self, association: Association, code: ReasonCode) -> None:
         """An object was refused before it was whole."""
         self._refuse(Reason(code), association)
@@ -140,10 +181,17 @@ class Listener:
         """An association is over, however it ended."""
         self._watch.ended(association.id)
 
+    def _may_store(self, calling_ae: str, address: str) -> bool:
+        return not self._peers or (calling_ae, address) in self._peers
+
     def _acceptor(self) -> Acceptor:
         return Acceptor(
             ae_title=AeTitle(self._settings.ae_title),
-            contexts=(*accepted_contexts(), build_context(VERIFICATION)),
+            contexts=(
+                *accepted_contexts(),
+                build_context(VERIFICATION),
+                *([reporting_context()] if self._desk else []),
+            ),
             implementation_class_uid=IMPLEMENTATION_CLASS_UID,
             implementation_version_name=IMPLEMENTATION_VERSION_NAME,
         )
@@ -176,6 +224,7 @@ class Listener:
         log.get().warning(
             log.INSTANCE_REFUSED, calling_ae=peer.calling_ae, address=peer.address, reason=reason.code.name
         )
+        self._count("refusal", reason.code.name)
         self._remember(AuditAction.INSTANCE_REFUSED, reason, peer.calling_ae, peer.address)
         return REFUSAL_STATUS[reason.code], reason.code.name[:_LONGEST_COMMENT]
 

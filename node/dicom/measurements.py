@@ -29,11 +29,11 @@ MOST_ITEMS: Final = 50_000
 DEEPEST: Final = 32
 _LONGEST: Final = 64
 
-# What pydicom raises on content that is not what it claims to be.
-_BROKEN: Final = (
+BROKEN: Final = (
     InvalidDicomError, BytesLengthException, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError,
     OverflowError, RecursionError, RuntimeError, TypeError, ValueError, struct.error,
 )  # fmt: skip
+"""What pydicom raises on content that is not what it claims to be."""
 
 
 def read_measurements(path: Path) -> MeasurementDocument:
@@ -47,22 +47,22 @@ def read_measurements(path: Path) -> MeasurementDocument:
         return _document(dcmread(path, stop_before_pixels=True))
     except OSError as exc:
         raise Retryable(f"a stored document cannot be read: {exc.strerror}") from exc
-    except _BROKEN as exc:
+    except BROKEN as exc:
         raise Refused(ReasonCode.DOCUMENT_UNREADABLE, type(exc).__name__) from exc
 
 
 def _document(dataset: Dataset) -> MeasurementDocument:
     patient = PatientIdentity(
-        _text(dataset, "PatientID"),
-        _text(dataset, "IssuerOfPatientID"),
-        _text(dataset, "PatientName"),
-        _text(dataset, "PatientBirthDate"),
-        _text(dataset, "PatientSex"),
+        text(dataset, "PatientID"),
+        text(dataset, "IssuerOfPatientID"),
+        text(dataset, "PatientName"),
+        text(dataset, "PatientBirthDate"),
+        text(dataset, "PatientSex"),
     )
-    moment = _text(dataset, "ContentDate") + _text(dataset, "ContentTime")
+    moment = text(dataset, "ContentDate") + text(dataset, "ContentTime")
     found = []
-    for item, observed in _items(dataset, moment, 0):
-        if _text(item, "ValueType") == "NUM" and (measured := _measured(item, observed)) is not None:
+    for item, observed in items(dataset, moment, 0):
+        if text(item, "ValueType") == "NUM" and (measured := _measured(item, observed)) is not None:
             found.append(measured)
         if len(found) == MOST_MEASUREMENTS:
             break
@@ -70,39 +70,41 @@ def _document(dataset: Dataset) -> MeasurementDocument:
         InstanceUID(str(dataset.SOPInstanceUID)),
         patient,
         # Preliminary Flag (0040,A496) may be absent: then the document is what its completion says (section C.17.2).
-        is_final=_text(dataset, "CompletionFlag") == "COMPLETE" and _text(dataset, "PreliminaryFlag") != "PRELIMINARY",
+        is_final=text(dataset, "CompletionFlag") == "COMPLETE" and text(dataset, "PreliminaryFlag") != "PRELIMINARY",
         measurements=tuple(found),
     )
 
 
-def _items(parent: Dataset, moment: str, depth: int) -> Iterator[tuple[Dataset, str]]:
+def items(parent: Dataset, moment: str, depth: int) -> Iterator[tuple[Dataset, str]]:
     """Every content item with the moment that it, or the nearest item above it, was observed at."""
     if depth > DEEPEST:
         return
-    for item in _sequence(parent, "ContentSequence")[:MOST_ITEMS]:
-        observed = _text(item, "ObservationDateTime") or moment
+    for item in sequence(parent, "ContentSequence")[:MOST_ITEMS]:
+        observed = text(item, "ObservationDateTime") or moment
         yield item, observed
-        yield from _items(item, observed, depth + 1)
+        yield from items(item, observed, depth + 1)
 
 
 def _measured(item: Dataset, moment: str) -> Measurement | None:
-    names, values = _sequence(item, "ConceptNameCodeSequence"), _sequence(item, "MeasuredValueSequence")
+    names, values = sequence(item, "ConceptNameCodeSequence"), sequence(item, "MeasuredValueSequence")
     if len(names) != 1 or len(values) != 1:
         return None
-    units = _sequence(values[0], "MeasurementUnitsCodeSequence")
+    units = sequence(values[0], "MeasurementUnitsCodeSequence")
     number = values[0].get("NumericValue")
     if number is None or isinstance(number, list | tuple):
         return None
-    code = Code(_text(names[0], "CodeValue"), _text(names[0], "CodingSchemeDesignator"), _text(names[0], "CodeMeaning"))
-    unit = _text(units[0], "CodeValue") if units and _text(units[0], "CodingSchemeDesignator") == "UCUM" else ""
+    code = Code(text(names[0], "CodeValue"), text(names[0], "CodingSchemeDesignator"), text(names[0], "CodeMeaning"))
+    unit = text(units[0], "CodeValue") if units and text(units[0], "CodingSchemeDesignator") == "UCUM" else ""
     return Measurement(code, str(number)[:_LONGEST], unit, moment[:_LONGEST])
 
 
-def _sequence(dataset: Dataset, keyword: str) -> list[Dataset]:
+def sequence(dataset: Dataset, keyword: str) -> list[Dataset]:
+    """The items of a sequence; none where it is missing or something else."""
     value: Any = dataset.get(keyword)
     return [item for item in value if isinstance(item, Dataset)] if isinstance(value, Sequence) else []
 
 
-def _text(dataset: Dataset, keyword: str) -> str:
+def text(dataset: Dataset, keyword: str) -> str:
+    """A value as text without spaces around; empty where it is missing."""
     value = dataset.get(keyword)
     return "" if value is None else str(value).strip()

@@ -19,6 +19,8 @@ from node.domain.identifiers import InstanceUID, Uid
 from node.domain.reasons import ReasonCode
 
 _FREE_FRAGMENTS: Final = 1024
+LONGEST_EVENT: Final = 2**20
+"""Bytes of the data set of an N-EVENT-REPORT: some thousands of references, where a job has a dozen objects."""
 _SMALLEST_FRAGMENT: Final = 64
 """Bytes that fragments must hold on average, once there are many: each costs us the same, however small."""
 _PREAMBLE: Final = bytes(128) + b"DICM"
@@ -33,7 +35,8 @@ class Message:
     context: Context
     command: Command
     content: bytes
-    """Of a C-STORE that is not refused, the DICOM file (PS3.10) that its data set makes; else empty."""
+    """Of a C-STORE that is not refused, the DICOM file (PS3.10) that its data set makes; of an N-EVENT-REPORT, its
+    data set; else empty."""
     sha256: str
     """Of ``content``, in hexadecimal; empty when that is."""
     data_set_offset: int
@@ -126,6 +129,10 @@ class _Pending:
         header = file_header(sop_class, instance, self.context.transfer_syntax, implementation_class_uid)
         self.data_set_offset = self.add(header)
 
+    def begin_event(self) -> None:
+        """Keep the data set of an N-EVENT-REPORT."""
+        self.is_kept = True
+
     def add(self, data: bytes | memoryview) -> int:
         """Add to the body; how many bytes."""
         self.digest.update(data)
@@ -212,10 +219,16 @@ class Assembler:
             if not pending.command.has_data_set:
                 raise ProtocolFault(Abort.INVALID_PARAMETER, "a C-STORE without a data set")
             pending.begin_store(pending.command, self._implementation)
+        elif pending.command.field == CommandField.N_EVENT_REPORT_RQ:
+            pending.begin_event()
+
+    def _longest(self, pending: _Pending) -> int:
+        is_event = pending.command is not None and pending.command.field == CommandField.N_EVENT_REPORT_RQ
+        return LONGEST_EVENT if is_event else self._longest_data_set
 
     def _add_data(self, pending: _Pending, fragment: Fragment) -> None:
         count = len(fragment.data)
-        if pending.is_kept and pending.body.tell() - pending.data_set_offset + count > self._longest_data_set:
+        if pending.is_kept and pending.body.tell() - pending.data_set_offset + count > self._longest(pending):
             pending.drop(ReasonCode.TOO_LARGE)
         if pending.is_kept and not self._take(count):
             pending.drop(ReasonCode.DISK_FULL)

@@ -11,8 +11,10 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
+from node.dicom.tls import client_context
 from node.domain.identifiers import AeTitle
 from node.errors import Retryable, UsageError
+from node.settings import PacsSettings
 
 DEFAULT_TIMEOUT_S: Final = 30.0
 _HIGHEST_PORT: Final = 65535
@@ -46,6 +48,13 @@ class Peer:
         except ValueError as exc:
             raise UsageError(str(exc)) from exc
         return cls(title, match["host"].strip("[]"), int(match["port"]))
+
+    @classmethod
+    def of(cls, settings: PacsSettings) -> Self:
+        """A configured archive; UsageError when its TLS files cannot be used."""
+        tls = settings.tls
+        secure = client_context(tls.ca, tls.certificate, tls.key) if tls else None
+        return cls(AeTitle(settings.ae_title), settings.host, settings.port, secure)
 
     def __str__(self) -> str:
         return f"{self.ae_title}@{self.host}:{self.port}"

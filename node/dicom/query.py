@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom import evt
@@ -16,12 +17,22 @@ from node.dicom.contexts import RESULT_SOP_CLASSES, retrieval_contexts
 from node.dicom.files import write_dicom_file
 from node.dicom.peer import DEFAULT_TIMEOUT_S, Peer, association_with
 from node.domain.identifiers import InstanceUID, SeriesUID, StudyUID
+from node.domain.identity import StudyIdentity
 from node.errors import Retryable
 
 Match = TypeVar("Match")
 
 STUDY_ROOT_FIND: Final = UID("1.2.840.10008.5.1.4.1.2.2.1")
 STUDY_ROOT_GET: Final = UID("1.2.840.10008.5.1.4.1.2.2.3")
+
+_IDENTITY_KEYS: Final = {
+    "patient_id": "PatientID",
+    "accession": "AccessionNumber",
+    "issuer": "IssuerOfPatientID",
+    "name": "PatientName",
+    "birth_date": "PatientBirthDate",
+    "sex": "PatientSex",
+}
 
 # PS3.4 table C.4-1 and table C.4-3.
 _SUCCESS: Final = 0x0000
@@ -88,6 +99,15 @@ def find_studies(
         "NumberOfStudyRelatedInstances": "",
     }
     return tuple(_find(peer, calling_ae, "STUDY", keys, _study, timeout_s))
+
+
+def study_identity(
+    peer: Peer, calling_ae: str, study_uid: str, timeout_s: float = DEFAULT_TIMEOUT_S
+) -> StudyIdentity | None:
+    """Whom ``peer`` has a study filed under; None when it holds no such study. Retryable when it does not answer."""
+    keys = {"StudyInstanceUID": study_uid} | dict.fromkeys(_IDENTITY_KEYS.values(), "")
+    found = list(_find(peer, calling_ae, "STUDY", keys, _as_it_is, timeout_s))
+    return next((_identity(match) for match in found if _text(match, "StudyInstanceUID") == study_uid), None)
 
 
 def find_series(
@@ -247,6 +267,20 @@ def _study(match: Dataset) -> StudyMatch:
         _count(match, "NumberOfStudyRelatedSeries"),
         _count(match, "NumberOfStudyRelatedInstances"),
     )
+
+
+def _as_it_is(match: Dataset) -> Dataset:
+    return match
+
+
+def _identity(match: Dataset) -> StudyIdentity:
+    return StudyIdentity(**{name: _text(match, keyword) for name, keyword in _IDENTITY_KEYS.items()})
+
+
+def read_identity(path: Path) -> tuple[StudyUID, StudyIdentity]:
+    """The study of a DICOM file that Celadon wrote, and whom it says that it is of."""
+    header = dcmread(path, stop_before_pixels=True, specific_tags=["StudyInstanceUID", *_IDENTITY_KEYS.values()])
+    return StudyUID(str(header.StudyInstanceUID)), _identity(header)
 
 
 def _series(match: Dataset) -> SeriesMatch:

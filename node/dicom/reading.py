@@ -31,7 +31,7 @@ ATTRIBUTES: Final = (
     "ConvolutionKernel", "GantryDetectorTilt", "PatientPosition", "ContrastBolusAgent", "ContrastBolusStartTime",
     "AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime", "StudyDate", "PatientAge", "PatientSize",
     "PatientWeight", "RescaleSlope", "RescaleIntercept", "RescaleType", "NumberOfFrames", "SeriesNumber",
-    "InstanceNumber", "AccessionNumber",
+    "InstanceNumber", "AccessionNumber", "RequestedProcedurePriority",
 )  # fmt: skip
 _IDENTITY: Final = (
     "SOPInstanceUID", "SOPClassUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "IssuerOfPatientID",

@@ -20,10 +20,11 @@ from typing import Any, Final, NoReturn, Protocol
 import numpy as np
 
 from node import log
-from node.dicom.sandbox_wire import BadMessage, Message, annotation_from, document_from, receive, send
+from node.dicom.sandbox_wire import BadMessage, Message, annotation_from, document_from, receive, send, verdict_from
 from node.domain.clinical_intake import MeasurementDocument
 from node.domain.imaging import Annotation, HuArray
 from node.domain.reasons import ReasonCode
+from node.domain.verdict import VerdictDocument
 from node.errors import Fatal, Quarantined, Refused, Retryable
 
 _STARTS_WITHIN_S: Final = 60.0
@@ -72,6 +73,10 @@ class Decoder(Protocol):
 
     def read_measurements(self, path: Path) -> MeasurementDocument:
         """The measurements in a structured report."""
+        ...
+
+    def read_verdict(self, path: Path) -> VerdictDocument | None:
+        """The verdict in a document, where it holds one."""
         ...
 
 
@@ -141,6 +146,14 @@ class Sandbox:
         try:
             reply = self._call("read_measurements", path)
             return document_from(reply)
+        except (Broken, BadMessage) as exc:
+            raise Refused(ReasonCode.DOCUMENT_UNREADABLE, str(exc)) from exc
+
+    def read_verdict(self, path: Path) -> VerdictDocument | None:
+        """As ``verdicts.read_verdict``; Refused (DOCUMENT_UNREADABLE) too when the decoder gives no answer."""
+        try:
+            reply = self._call("read_verdict", path)
+            return verdict_from(reply)
         except (Broken, BadMessage) as exc:
             raise Refused(ReasonCode.DOCUMENT_UNREADABLE, str(exc)) from exc
 

@@ -27,6 +27,7 @@ from node.domain.imaging import (
     MaskPlane,
     PatientIdentity,
 )
+from node.domain.verdict import VerdictDocument, VerdictKind
 
 Array = npt.NDArray[Any]
 
@@ -128,6 +129,41 @@ def document_from(message: Message) -> MeasurementDocument:
         )
     except (ValueError, TypeError, LookupError, AttributeError) as exc:
         raise BadMessage("a reply is no document") from exc
+
+
+def verdict_message(document: VerdictDocument | None) -> Message:
+    """A verdict, or that there is none, as a message."""
+    if document is None:
+        return Message({"verdict": None})
+    patient = [getattr(document.patient, name) for name in _PATIENT]
+    lists = {name: list(getattr(document, name)) for name in ("observers", "references", "own_classes")}
+    header: dict[str, Any] = {
+        "patient": patient,
+        "verdicts": [one.value for one in document.verdicts],
+        "reason": document.reason,
+    }
+    header |= {"instance_uid": document.instance_uid, "study_uid": document.study_uid, "is_final": document.is_final}
+    return Message({"verdict": header | lists})
+
+
+def verdict_from(message: Message) -> VerdictDocument | None:
+    """The verdict in a message; BadMessage when there is something else."""
+    try:
+        header = message.header["verdict"]
+        if header is None:
+            return None
+        lists = {name: tuple(map(str, header[name])) for name in ("observers", "references", "own_classes")}
+        return VerdictDocument(
+            instance_uid=InstanceUID(header["instance_uid"]),
+            study_uid=str(header["study_uid"]),
+            patient=PatientIdentity(**dict(zip(_PATIENT, map(str, header["patient"]), strict=True))),
+            is_final=header["is_final"] is True,
+            verdicts=tuple(VerdictKind(one) for one in header["verdicts"]),
+            reason=str(header["reason"]),
+            **lists,
+        )
+    except (ValueError, TypeError, LookupError, AttributeError) as exc:
+        raise BadMessage("a reply is no verdict") from exc
 
 
 def annotation_from(message: Message) -> Annotation:

@@ -1,4 +1,4 @@
-"""TLS for the listener, with mutual authentication.
+"""TLS for the listener, with mutual authentication, and towards those whom Celadon calls.
 
 The rules are those of the Modified BCP 195 RFC 8996, 9325 TLS Secure Transport Connection Profile (PS3.15 section
 B.13), narrowed: TLS 1.2 or 1.3, ephemeral elliptic-curve key exchange, authenticated encryption, and a certificate from
@@ -50,5 +50,24 @@ def server_context(files: Certificates) -> ssl.SSLContext:
         context.load_verify_locations(files.client_authorities)
     except (OSError, ValueError) as exc:
         names = ", ".join(str(path) for path in (files.chain, files.key, files.client_authorities))
+        raise UsageError(f"TLS: one of {names} cannot be used: {exc}") from exc
+    return context
+
+
+def client_context(authorities: Path, chain: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
+    """The context to connect with: the peer's certificate is verified, its host name too.
+
+    ``chain`` and ``key``: this node's, where the peer asks for them. UsageError when a file cannot be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(":".join(CIPHER_SUITES))
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    try:
+        context.load_verify_locations(authorities)
+        if chain is not None:
+            context.load_cert_chain(chain, key, password="")
+    except (OSError, ValueError) as exc:
+        names = ", ".join(str(path) for path in (authorities, chain, key) if path is not None)
         raise UsageError(f"TLS: one of {names} cannot be used: {exc}") from exc
     return context

@@ -135,6 +135,17 @@ class StoreRequest:
         return self.content[self.data_set_offset :]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class EventReport:
+    """An N-EVENT-REPORT-RQ (PS3.7 section 10.1.1) with all of its data set."""
+
+    association: Association
+    abstract_syntax: str
+    transfer_syntax: str
+    event_type: int | None
+    data_set: bytes
+
+
 class ServiceUser(Protocol):
     """What the service is run for. Called in the threads of the associations, for one of them in order."""
 
@@ -148,6 +159,10 @@ class ServiceUser(Protocol):
 
     def on_refused(self, association: Association, code: ReasonCode) -> None:
         """An object was refused before it was whole, with the status that its reason has."""
+        ...
+
+    def on_event(self, report: EventReport) -> Answer:
+        """Take an event report; the status goes to its sender. Any exception is answered 0x0110."""
         ...
 
     def on_ended(self, association: Association, end: End) -> None:
@@ -492,6 +507,24 @@ class _Connection:
         )
         return self._server.user.on_store(request)
 
+    def event(self, message: Message) -> Answer:
+        """Answer an N-EVENT-REPORT-RQ."""
+        if message.refusal:
+            return PROCESSING_FAILURE, message.refusal.name
+        context = message.context
+        report = EventReport(
+            association=self._established(),
+            abstract_syntax=context.abstract_syntax,
+            transfer_syntax=context.transfer_syntax,
+            event_type=message.command.event_type,
+            data_set=message.content,
+        )
+        try:
+            return self._server.user.on_event(report)
+        except Exception as exc:  # noqa: BLE001 — as above: the sender should report again
+            log.get().error(log.REPORT_FAILED, address=self.address, error=type(exc).__name__)
+            return PROCESSING_FAILURE, type(exc).__name__
+
     def _refused(self, code: ReasonCode) -> Answer:
         self._server.user.on_refused(self._established(), code)
         return REFUSAL_STATUS[code], code.name
@@ -550,6 +583,7 @@ _RESPONDERS: Final[Mapping[int, Callable[[_Connection, Message], Answer | None]]
     {
         CommandField.C_STORE_RQ: _Connection.store,
         CommandField.C_ECHO_RQ: _echo,
+        CommandField.N_EVENT_REPORT_RQ: _Connection.event,
         CommandField.C_CANCEL_RQ: _ignore,
     }
 )

@@ -13,6 +13,7 @@ from pydicom.uid import (
     ComprehensiveSRStorage,
     EncapsulatedPDFStorage,
     EnhancedSRStorage,
+    KeyObjectSelectionDocumentStorage,
     RLELossless,
     RTStructureSetStorage,
 )
@@ -36,6 +37,7 @@ _WITHOUT_PIXELS: Final = frozenset(
         ComprehensiveSRStorage,
         Comprehensive3DSRStorage,
         EncapsulatedPDFStorage,
+        KeyObjectSelectionDocumentStorage,
     }
 )
 """Of the SOP classes that the listener accepts, those that are no images (PS3.3 section A)."""

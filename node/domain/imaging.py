@@ -4,7 +4,8 @@ Arrays are indexed ``[slice, row, column]`` (z, y, x). Positions and directions 
 system, LPS, in millimetres (PS3.3 section C.7.6.2.1.1); ``*_xyz`` tuples are in that order.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from node.domain.coding import Anatomy
 from node.domain.identifiers import FrameOfReferenceUID, InstanceUID, SeriesUID, StudyUID
+from node.domain.parts import Part
 
 Vector = tuple[float, float, float]
 BoolArray = npt.NDArray[np.bool_]
@@ -185,6 +187,15 @@ class Annotation:
     regions: tuple[AnnotatedRegion, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class OtherLesion:
+    """A lesion that was found in the series beside the one that is analysed."""
+
+    label: str
+    anatomy: Anatomy
+    volume_ml: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Roi:
     """The region of interest on the volume's own grid, and where it came from."""
@@ -198,8 +209,12 @@ class Roi:
     source_instance_uid: InstanceUID | None = None
     """The SEG or RTSTRUCT it was read from."""
     anatomy_is_coded: bool = True
-    others: tuple[str, ...] = ()
-    """Labels of further lesions in the series, which were not analysed."""
+    others: tuple[OtherLesion, ...] = ()
+    """Further lesions in the series, largest first, which were not analysed."""
+    made_by: str = ""
+    """Who drew it, as a person reads it: weights and how far they may be trusted, or whose object it was read from."""
+    means_hu: Mapping[Part, float] = field(default_factory=dict)
+    """Mean attenuation of what the segmenter found besides, in HU: what the phase is judged by. Empty: not measured."""
 
     @property
     def volume_ml(self) -> float:
@@ -211,3 +226,9 @@ class Roi:
         """The index of the slice with the largest in-plane area; the first of several."""
         # Counted plane by plane: a sum would turn every voxel into an eight-byte number first.
         return int(np.argmax([np.count_nonzero(plane) for plane in self.mask]))
+
+
+def each_with_others(rois: Sequence[Roi]) -> tuple[Roi, ...]:
+    """All lesions of a series, largest first, each told of the others."""
+    told = [OtherLesion(roi.label, roi.anatomy, roi.volume_ml) for roi in rois]
+    return tuple(replace(roi, others=(*told[:place], *told[place + 1 :])) for place, roi in enumerate(rois))

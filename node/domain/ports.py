@@ -1,13 +1,14 @@
-"""The five plugs: what may be exchanged without touching the rest. Implementations are listed in registries."""
+"""The six plugs: what may be exchanged without touching the rest. Implementations are listed in registries."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from node.domain.clinical import Findings
 from node.domain.coding import Anatomy
 from node.domain.imaging import Annotation, Roi, Series, Volume
+from node.domain.parts import Part
 from node.domain.prediction import AlgorithmIdentity, Case, Prediction
-from node.domain.reporting import Delivery, DeliveryOutcome, ObjectKind, Report, ReportObject
+from node.domain.reporting import Delivery, DeliveryOutcome, Notice, ObjectKind, Report, ReportObject
 
 
 @runtime_checkable
@@ -21,6 +22,15 @@ class Segmenter(Protocol):
 
         Raises Refused when what it was given cannot be right, with the reason.
         """
+        ...
+
+
+@runtime_checkable
+class Surveyor(Protocol):
+    """A segmenter that knows organs and vessels too: the phase is judged by them, whoever drew the lesion."""
+
+    def measure(self, volume: Volume) -> Mapping[Part, float]:
+        """The mean attenuation in HU of each that it finds; empty where it cannot be trusted."""
         ...
 
 
@@ -62,6 +72,17 @@ class ReportWriter(Protocol):
 
     def write(self, report: Report) -> tuple[ReportObject, ...]:
         """The finished objects; the same report gives the same bytes."""
+        ...
+
+
+@runtime_checkable
+class NoticeObjectWriter(Protocol):
+    """Writes one kind of object that says why there is no result, or not any more."""
+
+    kind: ObjectKind
+
+    def write(self, notice: Notice) -> tuple[ReportObject, ...]:
+        """The finished objects, none where this kind has nothing to say; the same notice gives the same bytes."""
         ...
 
 

@@ -38,10 +38,12 @@ class ReasonCode(Enum):
     PIXEL_SPACING = "The pixels are larger than the models were made for."
     FIELD_OF_VIEW = "The field of view is smaller than an abdomen."
     SHARP_KERNEL = "The series was reconstructed for bone or lung; noise hides what the models look for."
+    ODD_THICKNESS = "The slices overlap, or leave gaps that were not imaged."
     NO_CONTRAST_NAMED = "The header names no contrast agent."
     PHASE_NOT_PORTAL_VENOUS = "The series was not taken in the portal venous phase."
     PHASE_CONFLICT = "The times in the header and the brightness of the vessels speak of different phases."
     PHASE_UNKNOWN = "Neither the header nor the images say in which phase the series was taken."
+    BETTER_SERIES = "Another series of the study is analysed instead: it is better suited."
     NO_RESCALE = "The images carry no rescale to Hounsfield units."
     NO_RULE = "No rule sends this region to a predictor."
     ROI_NOT_FOUND = "No contour of a lesion was found for this series; send a SEG or RTSTRUCT that references it."
@@ -49,11 +51,16 @@ class ReasonCode(Enum):
     ROI_EMPTY = "The contour of the lesion holds no voxel of this series."
     ROI_GEOMETRY = "The contour does not fit the geometry of the series."
     ROI_AMBIGUOUS = "The contours for this series contradict each other."
+    ROI_UNCERTAIN = "What was found in the images is not certain enough to be analysed; a person's contour is needed."
+    OUT_OF_DISTRIBUTION = "The images are unlike those that the segmentation was made for."
+    SEGMENTER_FAILED = "A segmentation program did not give a result that can be used."
     INPUT_CONTRACT = "The image does not meet what the model was made for."
     CLINICAL_VALUE = "A clinical value is not a number, or is in a unit that is not known."
     CLINICAL_MISSING = "More clinical values are missing than the model may do without."
     MEASUREMENTS_READ = "The object is a structured report; its measurements are clinical values of the patient now."
     DOCUMENT_UNREADABLE = "The structured report cannot be read."
+    VERDICT_READ = "The object is a document with a reader's verdict; it was added to the result that it is about."
+    VERDICT_UNUSABLE = "The object is a document with a reader's verdict that cannot be used."
     ANNOTATION_LINKED = "The object is a contour; it was linked to the series that it references."
     ANNOTATION_ORPHAN = "The object is a contour for a series that this node does not hold (yet)."
     ANNOTATION_UNREADABLE = "The object is a contour that cannot be read."
@@ -63,9 +70,15 @@ class ReasonCode(Enum):
     AWAITING_CLINICAL = (
         "Clinical values that the analysis asks for are not here yet; it goes on without them in a while."
     )
+    AWAITING_SERIES = "Another series of the study is still coming in: the better one will be analysed."
     NO_ROOM = "There is no room for the results: the analysis waits, and goes on when there is."
     NOT_NOW = "Something that the analysis needs cannot be used now: it is tried again."
     STORAGE_FAILED = "The disk failed while the analysis read or wrote: after three times it is held for a person."
+
+    WORKER_ENDED = "The process that worked on it died, or was ended because it took too much: it is tried again."
+
+    # Withdrawn by a person (the job ends as retracted)
+    RETRACTED = "A person withdrew the result."
 
     # Held for a person (the job ends as quarantined)
     PATIENT_CONFLICT = "Instances of more than one patient or study share this series UID."

@@ -6,7 +6,7 @@ highdicom refuses an empty first term and pydicom mis-reads ISO 2022 IR 58.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pydicom.charset import convert_encodings, decode_bytes, python_encoding
@@ -25,11 +25,21 @@ class CharacterSet:
 
     source: tuple[str, ...]
     """The defined terms of the source; empty when it declares none."""
+    is_too_small: bool = False
+    """Whether the results hold text that the source's set has no letters for."""
 
     @property
     def is_kept(self) -> bool:
         """Whether the source's bytes can be copied as they are."""
+        return self._is_plain and not self.is_too_small
+
+    @property
+    def _is_plain(self) -> bool:
         return not self.source or (len(self.source) == 1 and bool(_PLAIN.fullmatch(self.source[0])))
+
+    def holding(self, text: str) -> "CharacterSet":
+        """This one where it has letters for ``text``, else the same source written in UTF-8."""
+        return self if self.fit(text) == text else replace(self, is_too_small=True)
 
     @property
     def term(self) -> str | None:
@@ -45,8 +55,9 @@ class CharacterSet:
 
     def decode(self, value: bytes) -> str:
         """The text of the source's ``value``; what cannot be read becomes U+FFFD, and is never guessed."""
-        if self.is_kept:
-            return value.decode(self.codec, errors="replace")
+        if self._is_plain:
+            codec = python_encoding.get(self.source[0], "ascii") if self.source else "ascii"
+            return value.decode(codec, errors="replace")
         if _CHINESE in self.source:
             return _ESCAPES.sub(b"", value).decode("gb2312", errors="replace")
         return str(decode_bytes(value, convert_encodings(list(self.source)), _PN_DELIMITERS))

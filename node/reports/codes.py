@@ -17,6 +17,9 @@ PRIVATE_SCHEME: Final = "99CELADON"
 
 # Document titles (PS3.16 CID 7021). 126000 with a group that has no SCOORD blanks OHIF's viewport.
 ONCOLOGY_MEASUREMENT_REPORT: Final = Code("126001", "DCM", "Oncology Measurement Report")
+# Titles of a rejection note (PS3.16 CID 7010; IHE RAD TF-3 section 4.66.4.1.3.1)
+REJECTED_FOR_PATIENT_SAFETY: Final = Code("113037", "DCM", "Rejected for Patient Safety Reasons")
+RETENTION_EXPIRED: Final = Code("113039", "DCM", "Data Retention Policy Expired")
 # Procedure reported (PS3.16 CID 100)
 CT_UNSPECIFIED_BODY_REGION: Final = Code("25045-6", "LN", "CT unspecified body region")
 # Text in a measurement group (PS3.16 CID 7003 and annex D)
@@ -45,6 +48,8 @@ NO_UNITS: Final = Code("1", "UCUM", "no units")
 ENGLISH: Final = Code("en", "RFC5646", "English")
 
 # Private concepts
+AI_NOTICE: Final = Code("AI_NOTICE", PRIVATE_SCHEME, "Notice about an AI analysis")
+"""The title of a notice: no measurement report, in which viewers would look for measurements."""
 DECISION_THRESHOLD: Final = Code("DECISION_THRESHOLD", PRIVATE_SCHEME, "Decision threshold")
 SLICE_VOTE: Final = Code("SLICE_VOTE", PRIVATE_SCHEME, "Vote of one slice")
 CLINICAL_VALUE_USED: Final = Code("CLINICAL_VALUE", PRIVATE_SCHEME, "Clinical value used")
@@ -53,7 +58,11 @@ REASON: Final = Code("REASON", PRIVATE_SCHEME, "Contribution to the result (Shap
 NOMOGRAM_ITEM: Final = Code("NOMOGRAM_ITEM", PRIVATE_SCHEME, "Nomogram item")
 NOMOGRAM_NOTE: Final = Code("NOMOGRAM_NOTE", PRIVATE_SCHEME, "Note on the nomogram")
 MAP_DICE: Final = Code("MAP_DICE", PRIVATE_SCHEME, "Dice of evidence map and region")
+INPUT_QUALITY: Final = Code("INPUT_CONTRACT", PRIVATE_SCHEME, "Series as an input of the model")
 NOTE: Final = Code("NOTE", PRIVATE_SCHEME, "Note on this result")
+REGION_SOURCE: Final = Code("REGION_SOURCE", PRIVATE_SCHEME, "Who drew the region")
+FURTHER_LESION: Final = Code("FURTHER_LESION", PRIVATE_SCHEME, "Further lesion, not analysed")
+PHASE: Final = Code("PHASE", PRIVATE_SCHEME, "Phase of enhancement, with its evidence")
 NTR_CLASS: Final = Code("NTR_CLASS", PRIVATE_SCHEME, "Predicted NTR class")
 PREDICTED_CT: Final = Code("PREDICTED_CT", PRIVATE_SCHEME, "Predicted cT category")
 

@@ -1,19 +1,21 @@
 """Drawing: text, panels and CT slices on one RGB canvas; knows nothing of DICOM or of reports.
 
 Text is set in the font that Pillow carries, which is the same on every machine but draws ASCII only. Text beyond
-ASCII (in practice: names) is set in the first font of ``FALLBACK_FONTS`` that is installed and has every character;
-what none can draw right is told apart by ``drawable`` and never becomes boxes. Colours differ in lightness, so that a
+ASCII (in practice: names) is set in the first font of ``FALLBACK_FONTS`` that is installed and has every character,
+shaped and ordered by HarfBuzz and FriBidi where its script asks for that; what none can draw right is told apart by
+``drawable`` and never becomes boxes. Colours differ in lightness, so that a
 page reads the same on a greyscale monitor.
 """
 
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, features
 
 from node.domain.imaging import BoolArray, FloatArray
 from node.errors import Fatal
@@ -41,7 +43,12 @@ _LARGEST_ALPHA: Final = 0.6
 HALF: Final = 0.5
 _GREY_LEVELS: Final = 255.0
 _DASH: Final = 8
-_HALO: Final = 3
+HALO: Final = 3
+_TISSUE_HU: Final = -300.0
+_BODY_SHARE: Final = 0.08
+"""The share of a row or column that is tissue where the body is."""
+_AIR: Final = 12
+"""Pixels of the slice around the body."""
 _NOT_IN_ANY_FONT: Final = "\uffff"
 
 
@@ -52,6 +59,7 @@ FALLBACK_FONTS: tuple[str, ...] = (
     "/usr/share/fonts/google-noto-cjk/NotoSansCJK-Regular.ttc",
     "/usr/share/fonts/truetype/wqy/wqy-microhei.ttc",
     "/usr/share/fonts/truetype/wqy/wqy-zenhei.ttc",
+    "/usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf",
 )
 """Fonts of Debian's and Red Hat's packages for accented Latin, Greek, Cyrillic, and Chinese, Japanese and Korean."""
 
@@ -75,18 +83,23 @@ def _has_glyph(character: str, path: str) -> bool:
     return drawn.size != missing.size or bytes(drawn) != bytes(missing)
 
 
-def _is_set_plainly(character: str) -> bool:
-    """Whether ``character`` needs no shaping: right-to-left scripts and combining marks would be drawn wrong."""
-    return (
-        character.isprintable()
-        and unicodedata.bidirectional(character) not in {"R", "AL", "AN"}
-        and not unicodedata.category(character).startswith("M")
+@lru_cache(maxsize=1)
+def can_shape() -> bool:
+    """Whether Pillow has Raqm with FriBidi here: letters that join, marks that combine, lines from right to left."""
+    return bool(features.check("raqm")) and bool(features.check("fribidi"))
+
+
+def needs_shaping(text: str) -> bool:
+    """Whether ``text`` is more than one glyph a character from left to right."""
+    return any(
+        unicodedata.bidirectional(character) in {"R", "AL", "AN"} or unicodedata.category(character).startswith("M")
+        for character in text
     )
 
 
-def _face(text: str) -> str | None:
+def face(text: str) -> str | None:
     """The path of the first font that draws all of ``text`` (empty: Pillow's own), None when there is none."""
-    if not all(_is_set_plainly(character) for character in text):
+    if not text.isprintable() or (needs_shaping(text) and not can_shape()):
         return None
     faces = ("", *FALLBACK_FONTS)
     return next((path for path in faces if all(_has_glyph(c, path) for c in text if c != " ")), None)
@@ -94,17 +107,22 @@ def _face(text: str) -> str | None:
 
 def drawable(text: str) -> bool:
     """Whether every character of ``text`` can be drawn right with one of the fonts at hand."""
-    return _face(text) is not None
+    return face(text) is not None
+
+
+def font_file(path: str) -> bytes:
+    """The bytes of the font at ``path`` (empty: Pillow's own); OSError when it is not installed."""
+    return Path(path).read_bytes() if path else bytes(_font(12).font_bytes)
 
 
 def font(size: int, text: str = "") -> ImageFont.FreeTypeFont:
     """The font that ``text`` is set in at ``size`` pixels."""
-    return _font(size, _face(text) or "")
+    return _font(size, face(text) or "")
 
 
 def without_boxes(text: str) -> str:
     """``text``, with a question mark for each character that cannot be drawn where the whole cannot be."""
-    return text if drawable(text) else "".join(c if c == " " or _face(c) == "" else "?" for c in text)
+    return text if drawable(text) else "".join(c if c == " " or face(c) == "" else "?" for c in text)
 
 
 def windowed(hu: FloatArray) -> RgbArray:
@@ -179,6 +197,21 @@ def around(mask: BoolArray, spacing_mm: tuple[float, float], side: int, least_mm
     top = min(max((ys.min() + ys.max() + 1 - high) / 2, 0.0), rows - high)
     left = min(max((xs.min() + xs.max() + 1 - wide) / 2, 0.0), columns - wide)
     return View(float(left), float(top), float(left + wide), float(top + high), side, side)
+
+
+def around_body(hu: FloatArray, spacing_mm: tuple[float, float], side: int) -> View:
+    """The part of a slice that holds the patient, in at most ``side`` x ``side`` pixels; the whole where none is seen.
+
+    Rows and columns count that are tissue for a good part: the table is thin, and air fills the rest.
+    """
+    tissue = hu > _TISSUE_HU
+    ys, xs = (np.flatnonzero(tissue.mean(axis=axis) > _BODY_SHARE) for axis in (1, 0))
+    if not len(ys) or not len(xs):
+        return whole((hu.shape[0], hu.shape[1]), spacing_mm, side, side)
+    top, bottom = max(0, ys[0] - _AIR), min(hu.shape[0], ys[-1] + 1 + _AIR)
+    left, right = max(0, xs[0] - _AIR), min(hu.shape[1], xs[-1] + 1 + _AIR)
+    shown_at = whole((bottom - top, right - left), spacing_mm, side, side)
+    return View(float(left), float(top), float(right), float(bottom), shown_at.width, shown_at.height)
 
 
 def shown(rgb: RgbArray, view: View) -> Picture:
@@ -262,7 +295,7 @@ class Canvas:
         """One line of text, shortened with an ellipsis to ``width`` pixels where it is given."""
         words = without_boxes(text)
         words = words if width is None else shortened(words, size, width)
-        stroke = _HALO if halo else 0
+        stroke = HALO if halo else 0
         for shift in (0, 1) if bold else (0,):  # the font has one weight; a second stroke beside the first is bolder
             place = (at[0] + shift, at[1])
             self._draw.text(

@@ -9,14 +9,27 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import DA, TM
 
 from node.domain.identifiers import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, MANUFACTURER
-from node.domain.reporting import ObjectKind, Report, ReportedNumber, ReportObject
+from node.domain.reporting import Notice, ObjectKind, Report, ReportedNumber, ReportObject
 from node.reports.evidence import Evidence
 from node.reports.identity import MODEL, contributing_equipment, qualification, serial_number
-from node.reports.naming import instance_uid, series_description, series_uid
+from node.reports.naming import instance_uid, notice_description, series_description, series_uid
 
 
 def arguments(report: Report, kind: ObjectKind, index: int = 0) -> dict[str, Any]:
     """The keyword arguments that highdicom's constructors share."""
+    return _shared(report, kind, index) | {
+        "device_serial_number": serial_number(report.algorithm),
+        "series_description": series_description(report, kind),
+        "content_qualification": qualification(report.algorithm),
+    }
+
+
+def notice_arguments(notice: Notice, kind: ObjectKind) -> dict[str, Any]:
+    """The same for an object of a notice, which no algorithm made."""
+    return _shared(notice, kind, 0) | {"series_description": notice_description(notice, kind)}
+
+
+def _shared(report: Report | Notice, kind: ObjectKind, index: int) -> dict[str, Any]:
     return {
         "series_instance_uid": series_uid(report, kind),
         "series_number": kind.series_number + report.version,
@@ -25,22 +38,23 @@ def arguments(report: Report, kind: ObjectKind, index: int = 0) -> dict[str, Any
         "manufacturer": MANUFACTURER,
         "manufacturer_model_name": MODEL,
         "software_versions": report.node_version,
-        "device_serial_number": serial_number(report.prediction.algorithm),
-        "series_description": series_description(report, kind),
-        "content_qualification": qualification(report.prediction.algorithm),
         "transfer_syntax_uid": ExplicitVRLittleEndian,
         "specific_character_set": None,
     }
 
 
 def seal(
-    dataset: Dataset, report: Report, evidence: Evidence, kind: ObjectKind, numbers: tuple[ReportedNumber, ...] = ()
+    dataset: Dataset,
+    report: Report | Notice,
+    evidence: Evidence,
+    kind: ObjectKind,
+    numbers: tuple[ReportedNumber, ...] = (),
 ) -> ReportObject:
     """Stamp the patient, the study, the times and the equipment on ``dataset`` and encode it.
 
     Everything that the library took from the clock is overwritten: the same report gives the same bytes.
     """
-    dataset.ContributingEquipmentSequence = [contributing_equipment(report.prediction.algorithm)]
+    dataset.ContributingEquipmentSequence = [contributing_equipment(report)]
     evidence.stamp(dataset)
     _fix_times(dataset, report, evidence)
     return ReportObject(
@@ -54,7 +68,7 @@ def seal(
     )
 
 
-def _fix_times(dataset: Dataset, report: Report, evidence: Evidence) -> None:
+def _fix_times(dataset: Dataset, report: Report | Notice, evidence: Evidence) -> None:
     moment = evidence.local(report.fixed_at)
     date, time = DA(moment.strftime("%Y%m%d")), TM(moment.strftime("%H%M%S"))
     for name in ("InstanceCreation", "Content", "Series"):

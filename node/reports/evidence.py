@@ -1,7 +1,7 @@
 """Evidence: what the results copy from the images they are about, read from the files without their pixels."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Final
@@ -13,7 +13,8 @@ from pydicom.dataelem import RawDataElement
 from pydicom.errors import InvalidDicomError
 from pydicom.tag import BaseTag, Tag
 
-from node.domain.reporting import Report
+from node.domain.identity import Correction
+from node.domain.reporting import Notice, NoticeKind, ObjectReference, Report
 from node.errors import Fatal, Retryable
 from node.reports.characters import CharacterSet
 
@@ -73,9 +74,13 @@ class Evidence:
     identity: dict[BaseTag, bytes]
     """The source's patient and study attributes as encoded bytes, type 2 attributes always present."""
     characters: CharacterSet
+    corrected: dict[BaseTag, str] = field(default_factory=dict)
+    """What the archive says of the patient and the study now, where the source says otherwise."""
 
     def text(self, keyword: str) -> str:
-        """A patient or study attribute as text, empty when the source has none."""
+        """A patient or study attribute as text, empty when there is none."""
+        if (known := self.corrected.get(Tag(keyword))) is not None:
+            return known
         value = self.identity.get(Tag(keyword), b"")
         return self.characters.decode(value).rstrip(_TEXT_PADDING)
 
@@ -89,6 +94,8 @@ class Evidence:
             dataset.pop(keyword, None)
         for tag, value in self.identity.items():
             dataset[tag] = self._element(tag, value)
+        for tag, text in self.corrected.items():
+            dataset[tag] = DataElement(tag, dictionary_VR(tag), text)
 
     def local(self, moment: datetime) -> datetime:
         """``moment`` in the time zone that the source's dates are in; as it is when the source does not say."""
@@ -112,10 +119,33 @@ def gather(report: Report, slices: Iterable[int]) -> Evidence:
     """
     wanted = sorted(set(slices))
     headers = {index: _read(report, index) for index in wanted}
-    first = headers[wanted[0]]
-    declared = first.get("SpecificCharacterSet") or ()
-    characters = CharacterSet((declared,) if isinstance(declared, str) else tuple(declared))
-    return Evidence({k: _neutral(header, report) for k, header in headers.items()}, _identity(first), characters)
+    images = {k: _neutral(header, report) for k, header in headers.items()}
+    return _evidence(headers[wanted[0]], images, report.correction)
+
+
+def gather_for(notice: Notice) -> Evidence:
+    """Patient and study of what ``notice`` is about; no image is needed.
+
+    A withdrawal has the patient of what it withdraws, whomever the archive has the study filed under by now.
+
+    Raises Retryable when the file cannot be read now, and Fatal when it is not DICOM, or of another patient or study
+    than the notice: then nothing may be said.
+    """
+    evidence = _evidence(_header(notice.source, "what the notice is about"), {}, notice.correction)
+    is_patient = notice.kind is NoticeKind.WITHDRAWN or (
+        evidence.text("PatientID").strip() == notice.series.patient.patient_id.strip()
+    )
+    if evidence.text("StudyInstanceUID") != notice.series.study_uid or not is_patient:
+        raise Fatal("the file that a notice takes its patient from is of another patient or study")
+    return evidence
+
+
+def reference(notice: Notice, wanted: ObjectReference) -> Dataset:
+    """As much of an object in the study of ``notice`` as the libraries ask for to refer to it: identifiers alone."""
+    item = _blank(str(notice.series.study_uid))
+    item.SeriesInstanceUID = str(wanted.series_uid)
+    item.SOPClassUID, item.SOPInstanceUID = wanted.sop_class_uid, str(wanted.uid)
+    return item
 
 
 def slices_of(report: Report) -> tuple[int, ...]:
@@ -136,31 +166,53 @@ def _path(report: Report, index: int) -> Path:
     return path
 
 
+def _evidence(header: Dataset, images: dict[int, Dataset], correction: Correction) -> Evidence:
+    """``header`` must not have been looked into: a value that was decoded is no longer what the source wrote."""
+    declared = header.get("SpecificCharacterSet") or ()
+    corrected = {Tag(keyword): text for keyword, text in correction.items() if text is not None}
+    characters = CharacterSet((declared,) if isinstance(declared, str) else tuple(declared)).holding(
+        "".join(corrected.values())
+    )
+    absent = {Tag(keyword) for keyword, text in correction.items() if text is None}
+    identity = {tag: value for tag, value in _identity(header).items() if tag not in absent}
+    return Evidence(images, identity, characters, corrected)
+
+
 def _read(report: Report, index: int) -> Dataset:
-    try:
-        header = dcmread(_path(report, index), stop_before_pixels=True, specific_tags=[*_IMAGE, *COPIED])
-    except OSError as error:
-        raise Retryable(f"the file of slice {index} cannot be read: {error.strerror}") from error
-    except InvalidDicomError as error:
-        raise Fatal(f"the file of slice {index} is not DICOM") from error
+    header = _header(_path(report, index), f"the file of slice {index}")
     if header.get("SOPInstanceUID") != report.volume.instance_uids[index]:
         raise Fatal(f"the file of slice {index} is of another image: the report's series and volume differ in order")
     return header
 
 
+def _header(path: Path, what: str) -> Dataset:
+    try:
+        return dcmread(path, stop_before_pixels=True, specific_tags=[*_IMAGE, *COPIED])
+    except OSError as error:
+        raise Retryable(f"{what} cannot be read: {error.strerror}") from error
+    except InvalidDicomError as error:
+        raise Fatal(f"{what} is not DICOM") from error
+
+
 def _neutral(header: Dataset, report: Report) -> Dataset:
-    image = Dataset()
+    image = _blank(str(report.series.study_uid))
     for keyword in _IMAGE:
         if keyword in header:
             image[keyword] = header[keyword]
-    for keyword in _MANDATORY:
-        setattr(image, keyword, "")
-    image.StudyInstanceUID = str(report.series.study_uid)
     spacing = round(report.volume.geometry.spacing_xyz_mm[2], 6)
     image.SpacingBetweenSlices = spacing
     if image.get("SliceThickness") is None:  # type 2 in CT, type 1 in a segmentation
         image.SliceThickness = spacing
     return image
+
+
+def _blank(study_uid: str) -> Dataset:
+    """A patient and a study with nothing but the study's identifier: the libraries must not reinterpret text."""
+    blank = Dataset()
+    for keyword in _MANDATORY:
+        setattr(blank, keyword, "")
+    blank.StudyInstanceUID = study_uid
+    return blank
 
 
 def _identity(header: Dataset) -> dict[BaseTag, bytes]:

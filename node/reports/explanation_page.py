@@ -17,16 +17,22 @@ def has_reasons(report: Report) -> bool:
 
 
 def explanation_page(report: Report, evidence: Evidence) -> RgbArray:
-    """The page as (1024, 1024, 3) of 8 bits; Shapley values above, the nomogram below where there are both."""
+    """The page as (1024, 1024, 3) of 8 bits."""
+    canvas = Canvas(SIDE, SIDE)
+    draw_reasons(canvas, report, evidence)
+    return canvas.pixels
+
+
+def draw_reasons(canvas: Canvas, report: Report, evidence: Evidence) -> None:
+    """Shapley values above, the nomogram below where there are both."""
     prediction = report.prediction
-    canvas: Canvas = page.frame(report, evidence)
+    page.frame(canvas, report, evidence)
     canvas.text((MARGIN, _TOP), wording.headline(prediction), 22, width=SIDE - 2 * MARGIN)
     areas = _areas(2 if prediction.attribution and prediction.nomogram else 1)
     if prediction.attribution:
         why.every_reason(canvas, prediction.attribution, wording.short_name(prediction.scores[0]), areas.pop(0))
     if prediction.nomogram:
         why.whole_nomogram(canvas, prediction.nomogram, areas.pop(0))
-    return canvas.pixels
 
 
 def _areas(count: int) -> list[tuple[int, int, int, int]]:

@@ -12,9 +12,9 @@ from highdicom.sr import (
 )
 from pydicom import Dataset
 
-from node.domain.identifiers import MANUFACTURER
+from node.domain.identifiers import MANUFACTURER, Uid
 from node.domain.prediction import AlgorithmIdentity, TrainingStatus
-from node.domain.reporting import Report
+from node.domain.reporting import Notice, Report
 from node.reports.codes import ARTIFICIAL_INTELLIGENCE, DEVICE, PROCESSING_EQUIPMENT, REGION_TRANSFER, concept
 
 MODEL: Final = "Celadon node"
@@ -60,6 +60,22 @@ def region_algorithm(report: Report) -> AlgorithmIdentificationSequence:
     )
 
 
+def node_uid(notice: Notice) -> Uid:
+    """The Device UID (0018,1002) of the node where no algorithm spoke: the same for the same version."""
+    return Uid.derived("node", notice.node_version)
+
+
+def node_observer(notice: Notice) -> ObserverContext:
+    """The node as the observer of a notice (PS3.16 TID 1004)."""
+    device = DeviceObserverIdentifyingAttributes(
+        uid=node_uid(notice),
+        name=MODEL,
+        manufacturer_name=MANUFACTURER,
+        model_name=f"{MODEL} {notice.node_version}",
+    )
+    return ObserverContext(observer_type=concept(DEVICE), observer_identifying_attributes=device)
+
+
 def observation_context(algorithm: AlgorithmIdentity) -> ObservationContext:
     """The algorithm as the observer of everything in the document (PS3.16 TID 1004)."""
     device = DeviceObserverIdentifyingAttributes(
@@ -74,8 +90,11 @@ def observation_context(algorithm: AlgorithmIdentity) -> ObservationContext:
     )
 
 
-def contributing_equipment(algorithm: AlgorithmIdentity) -> Dataset:
-    """The algorithm as an item of Contributing Equipment Sequence (0018,A001) (PS3.3 section C.12.1)."""
+def contributing_equipment(source: Report | Notice) -> Dataset:
+    """Who made the content, as an item of Contributing Equipment Sequence (0018,A001) (PS3.3 section C.12.1)."""
+    if isinstance(source, Notice):
+        return _node(source)
+    algorithm = source.algorithm
     item: Dataset = ContributingEquipment(
         manufacturer=algorithm.manufacturer,
         purpose_of_reference=concept(PROCESSING_EQUIPMENT),
@@ -84,4 +103,15 @@ def contributing_equipment(algorithm: AlgorithmIdentity) -> Dataset:
         device_serial_number=serial_number(algorithm),
     )
     item.DeviceUID = algorithm.device_uid  # highdicom has no argument for it
+    return item
+
+
+def _node(notice: Notice) -> Dataset:
+    item: Dataset = ContributingEquipment(
+        manufacturer=MANUFACTURER,
+        purpose_of_reference=concept(PROCESSING_EQUIPMENT),
+        manufacturer_model_name=MODEL,
+        software_versions=notice.node_version,
+    )
+    item.DeviceUID = node_uid(notice)
     return item

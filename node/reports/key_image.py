@@ -20,7 +20,8 @@ _LEAST_MM: Final = 60.0
 
 def key_image(report: Report, evidence: Evidence, index: int) -> RgbArray:
     """Slice ``index`` as (1024, 1024, 3) of 8 bits."""
-    canvas = page.frame(report, evidence)
+    canvas = Canvas(SIDE, SIDE)
+    page.frame(canvas, report, evidence)
     ct = Slice.of(report, index)
     large = (MARGIN, _TOP, MARGIN + _LARGE, _TOP + _LARGE)
     whole = drawing.whole((ct.hu.shape[0], ct.hu.shape[1]), ct.spacing_mm, _LARGE - 2, _LARGE - 2)

@@ -4,7 +4,7 @@ from typing import Final
 
 from node.domain.identifiers import InstanceUID, SeriesUID, Uid
 from node.domain.prediction import TrainingStatus
-from node.domain.reporting import ObjectKind, Report
+from node.domain.reporting import Notice, NoticeKind, ObjectKind, Report
 from node.reports.codes import subject
 
 NOT_FOR_CLINICAL_USE: Final = "not for clinical use"
@@ -17,19 +17,29 @@ _CONTENTS: Final[dict[ObjectKind, str]] = {
     ObjectKind.SEGMENTATION: "region",
     ObjectKind.STRUCTURED_REPORT: "report",
     ObjectKind.PARAMETRIC_MAP: "map",
+    ObjectKind.DOCUMENT: "document",
+    ObjectKind.ENHANCED_REPORT: "text report",
 }
+_NOTICES: Final[dict[NoticeKind, str]] = {
+    NoticeKind.NOT_ANALYSED: "AI notice: not analysed, this is no negative result",
+    NoticeKind.HELD: "AI notice: not analysed, held for a person",
+    NoticeKind.WITHDRAWN: "AI notice: WITHDRAWN, do not use the AI result",
+}
+_REJECTION: Final = "AI rejection note: objects withdrawn"
 
 
-def _parts(report: Report, kind: ObjectKind) -> tuple[str, ...]:
-    return (report.job_id, report.manifest, report.prediction.algorithm.digest, kind.name)
+def _parts(report: Report | Notice, kind: ObjectKind) -> tuple[str, ...]:
+    if isinstance(report, Notice):
+        return (report.job_id, report.manifest, report.kind.name, report.reason, report.detail, kind.name)
+    return (report.job_id, report.manifest, report.algorithm.digest, kind.name)
 
 
-def series_uid(report: Report, kind: ObjectKind) -> SeriesUID:
+def series_uid(report: Report | Notice, kind: ObjectKind) -> SeriesUID:
     """The series that the report's objects of ``kind`` are in."""
     return SeriesUID.derived("series", report.series.uid, *_parts(report, kind))
 
 
-def instance_uid(report: Report, kind: ObjectKind, index: int = 0) -> InstanceUID:
+def instance_uid(report: Report | Notice, kind: ObjectKind, index: int = 0) -> InstanceUID:
     """The SOP Instance UID of the report's object ``index`` (from 0) of ``kind``."""
     return InstanceUID.derived("instance", report.series.uid, *_parts(report, kind), str(index))
 
@@ -55,14 +65,20 @@ def tracking_identifier(report: Report) -> str:
 
 def may_not_be_used(report: Report) -> bool:
     """Whether the algorithm is not validated, so that every object says "not for clinical use"."""
-    return report.prediction.algorithm.status is not TrainingStatus.VALIDATED
+    return report.algorithm.status is not TrainingStatus.VALIDATED
 
 
 def warnings(report: Report) -> tuple[str, ...]:
     """What must stand beside every number, most important first."""
-    disclaimer = report.prediction.algorithm.disclaimer
+    disclaimer = report.algorithm.disclaimer
     limits = (NOT_FOR_CLINICAL_USE,) if may_not_be_used(report) else ()
     return (UNVERIFIED, *limits, *((disclaimer,) if disclaimer else ()))
+
+
+def notice_description(notice: Notice, kind: ObjectKind) -> str:
+    """Series Description (0008,103E) of a notice, at most 64 ASCII characters."""
+    start = _REJECTION if kind is ObjectKind.REJECTION_NOTE else _NOTICES[notice.kind]
+    return f"{start} ({UNVERIFIED})"
 
 
 def series_description(report: Report, kind: ObjectKind) -> str:
@@ -75,7 +91,7 @@ def series_description(report: Report, kind: ObjectKind) -> str:
     end = f" ({UNVERIFIED})"
     if may_not_be_used(report):
         end = f", {NOT_FOR_CLINICAL_USE}{end}"
-    algorithm = report.prediction.algorithm
+    algorithm = report.algorithm
     disclaimer = algorithm.disclaimer.encode("ascii", errors="replace").decode("ascii").replace("\\", "/")
     choices = (disclaimer, disclaimer.split(",")[0], algorithm.status.value) if disclaimer else ()
     for choice in choices:

@@ -1,6 +1,7 @@
 """The page frame and the CT panels that the summary and the key images share: who, what limits it, which slice."""
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,25 +57,36 @@ class Slice:
         return picture
 
 
-def frame(report: Report, evidence: Evidence) -> Canvas:
-    """An empty page with the patient and the study on top, the warning under them and the algorithm at the foot."""
-    canvas = Canvas(SIDE, SIDE)
-    _header(canvas, evidence)
-    _band(canvas, report)
-    _footer(canvas, report)
-    return canvas
+def frame(canvas: Canvas, report: Report, evidence: Evidence) -> None:
+    """The patient and the study on top, the warning under them and the algorithm at the foot of an empty page."""
+    first, *others = warnings(report)
+    shouted = [text.upper() if text.startswith("not ") else text for text in others]
+    made = f"Celadon {report.node_version}, analysis {report.job_id}, version {report.version}"
+    if report.predecessor_paths:
+        made += ", replaces what was reported before"
+    header(canvas, evidence)
+    band(canvas, [f"AI RESULT, {first.upper()}", *shouted])
+    footer(canvas, wording.algorithm_line(report), f"{made}, {report.fixed_at:%Y-%m-%d %H:%M %Z}")
 
 
 def patient_name(evidence: Evidence) -> str:
     """The first component group of the name that can be drawn (PS3.5 section 6.2.1), family name first."""
-    name = unicodedata.normalize("NFC", evidence.text("PatientName"))
-    if not name:
+    if not evidence.text("PatientName"):
         return "(no name)"
-    for group in name.split("="):
-        words = ", ".join(part.strip() for part in group.split("^") if part.strip())
-        if words and drawing.drawable(words):
-            return words
-    return NAME_NOT_DRAWABLE
+    return next(iter(_names(evidence)), NAME_NOT_DRAWABLE)
+
+
+def _names(evidence: Evidence) -> list[str]:
+    """The component groups that can be drawn: alphabetic, ideographic, phonetic."""
+    name = unicodedata.normalize("NFC", evidence.text("PatientName"))
+    groups = (_written(*(part.strip() for part in group.split("^") if part.strip())) for group in name.split("="))
+    return [words for words in groups if words and drawing.drawable(words)]
+
+
+def _written(*parts: str) -> str:
+    """The parts of a name as its script sets them: ideographs without anything between them."""
+    ideographic = all(unicodedata.name(character, "").startswith("CJK") for part in parts for character in part)
+    return ("" if ideographic else ", ").join(parts)
 
 
 def _drawn(evidence: Evidence, keyword: str, nothing: str = "-") -> str:
@@ -86,10 +98,18 @@ def _date(value: str) -> str:
     return f"{value[:4]}-{value[4:6]}-{value[6:8]}" if len(value) == len("YYYYMMDD") and value.isdigit() else value
 
 
-def _header(canvas: Canvas, evidence: Evidence) -> None:
+def header(canvas: Canvas, evidence: Evidence) -> None:
+    """Who this is about, and which study."""
     middle, right = 600, SIDE - MARGIN
     canvas.rectangle((0, 0, SIDE, HEADER_BOTTOM), fill=PANEL)
-    canvas.text((MARGIN, 16), patient_name(evidence), 30, bold=True, width=middle - 2 * MARGIN)
+    name = patient_name(evidence)
+    canvas.text((MARGIN, 16), name, 30, bold=True, width=middle - 2 * MARGIN)
+    # The same name in the patient's own script, each group in a font that has it.
+    end = MARGIN + round(drawing.font(30, name).getlength(name)) + 20
+    for other in _names(evidence)[1:]:
+        if end + 40 < middle:
+            canvas.text((end, 20), other, 26, width=middle - end)
+            end += round(drawing.font(26, other).getlength(other)) + 16
     born, sex = _date(_drawn(evidence, "PatientBirthDate")), _drawn(evidence, "PatientSex")
     line = f"ID {_drawn(evidence, 'PatientID')}   born {born}   sex {sex}"
     canvas.text((MARGIN, 58), line, 20, width=middle - 2 * MARGIN)
@@ -99,13 +119,11 @@ def _header(canvas: Canvas, evidence: Evidence) -> None:
     canvas.text((right, 58), accession, 20, FAINT, anchor="ra", width=right - middle)
 
 
-def _band(canvas: Canvas, report: Report) -> None:
+def band(canvas: Canvas, words: Sequence[str]) -> None:
     """The warning: black on light, the strongest contrast of the page; a long one is set in two lines, not cut."""
     canvas.rectangle((0, HEADER_BOTTOM + 1, SIDE, BAND_BOTTOM), fill=drawing.WARNING)
-    first, *others = warnings(report)
-    shouted = [f"AI RESULT, {first.upper()}", *(text.upper() if text.startswith("not ") else text for text in others)]
     width = SIDE - 2 * MARGIN
-    line = "   |   ".join(shouted)
+    line = "   |   ".join(words)
     if drawing.font(22, line).getlength(line) <= width:
         middle = (SIDE // 2, (HEADER_BOTTOM + BAND_BOTTOM) // 2)
         canvas.text(middle, line, 22, PAPER, anchor="mm", bold=True)
@@ -113,12 +131,12 @@ def _band(canvas: Canvas, report: Report) -> None:
         canvas.paragraph((MARGIN, HEADER_BOTTOM + 2, SIDE - MARGIN, BAND_BOTTOM + 4), line, 17, PAPER, bold=True)
 
 
-def _footer(canvas: Canvas, report: Report) -> None:
+def footer(canvas: Canvas, who: str, which: str) -> None:
+    """What made the page, in two lines."""
     canvas.line((0, FOOTER_TOP), (SIDE, FOOTER_TOP))
     width = SIDE - 2 * MARGIN
-    canvas.text((MARGIN, FOOTER_TOP + 10), wording.algorithm_line(report), 17, width=width)
-    made = f"Celadon {report.node_version}, analysis {report.job_id}, version {report.version}"
-    canvas.text((MARGIN, FOOTER_TOP + 34), f"{made}, {report.fixed_at:%Y-%m-%d %H:%M %Z}", 17, FAINT, width=width)
+    canvas.text((MARGIN, FOOTER_TOP + 10), who, 17, width=width)
+    canvas.text((MARGIN, FOOTER_TOP + 34), which, 17, FAINT, width=width)
 
 
 def panel(canvas: Canvas, report: Report, picture: drawing.Picture, box: Box) -> None:

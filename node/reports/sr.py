@@ -1,15 +1,19 @@
-"""The structured report: Comprehensive 3D SR after PS3.16 TID 1500, with one measurement group for the lesion.
+"""The structured report: PS3.16 TID 1500 with one measurement group for the lesion, in two forms.
+
+As Comprehensive 3D SR for archives of today, and as Enhanced SR, with the same content, for those that do not take it:
+the content has no coordinates, which are all that an Enhanced SR may not hold in 3-D (PS3.3 section A.35.2).
 
 OHIF shows its text tree; the title is Oncology Measurement Report (126001) and the group has tracking identifiers,
 without which OHIF blanks its viewport.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from highdicom.sr import (
     Comprehensive3DSR,
+    EnhancedSR,
     FindingSite,
     LanguageOfContentItemAndDescendants,
     Measurement,
@@ -49,20 +53,34 @@ class StructuredReportWriter:
 
     def write(self, report: Report) -> tuple[ReportObject, ...]:
         """One object, which references the segmentation and the key slices."""
-        shown = sorted(set(key_slices(report)))
-        evidence = gather(report, shown)
-        images = [evidence.images[k] for k in shown]
-        dataset = Comprehensive3DSR(
-            evidence=[*images, _segmentation(report)],
-            content=_content(report, evidence, images)[0],
-            is_complete=True,
-            is_final=False,
-            is_verified=False,
-            previous_versions=_predecessors(report) or None,
-            coding_schemes=[codes.private_scheme()],
-            **arguments(report, self.kind),
-        )
-        return (seal(dataset, report, evidence, self.kind, wording.numbers(report)),)
+        return _write(report, self.kind, Comprehensive3DSR)
+
+
+class EnhancedReportWriter:
+    """Writes the same as an Enhanced SR (PS3.3 section A.35.2), for archives that take no Comprehensive 3D SR."""
+
+    kind = ObjectKind.ENHANCED_REPORT
+
+    def write(self, report: Report) -> tuple[ReportObject, ...]:
+        """One object, which references the segmentation and the key slices."""
+        return _write(report, self.kind, EnhancedSR)
+
+
+def _write(report: Report, kind: ObjectKind, sop_class: type[Any]) -> tuple[ReportObject, ...]:
+    shown = sorted(set(key_slices(report)))
+    evidence = gather(report, shown)
+    images = [evidence.images[k] for k in shown]
+    dataset = sop_class(
+        evidence=[*images, _segmentation(report)],
+        content=_content(report, evidence, images)[0],
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        previous_versions=predecessors(report.predecessor_paths) or None,
+        coding_schemes=[codes.private_scheme()],
+        **arguments(report, kind),
+    )
+    return (seal(dataset, report, evidence, kind, wording.numbers(report)),)
 
 
 def _content(report: Report, evidence: Evidence, images: list[Dataset]) -> MeasurementReport:
@@ -141,7 +159,8 @@ def _words(report: Report) -> Iterator[tuple[Code, str]]:
     for value in wording.used_values(report):
         yield codes.CLINICAL_VALUE_USED, wording.value_line(value)
     for name in report.prediction.clinical_imputed:
-        yield codes.CLINICAL_VALUE_IMPUTED, name
+        # OHIF shows the words of an item without its name.
+        yield codes.CLINICAL_VALUE_IMPUTED, f"{wording.input_name(name)}: missing, imputed"
     if report.prediction.attribution:
         for reason in report.prediction.attribution.contributions:
             yield codes.REASON, wording.reason_line(reason)
@@ -150,9 +169,21 @@ def _words(report: Report) -> Iterator[tuple[Code, str]]:
             yield codes.NOMOGRAM_ITEM, wording.nomogram_item_line(item)
         for note_text in report.prediction.nomogram.notes:
             yield codes.NOMOGRAM_NOTE, note_text
+    yield from _limits(report)
+    yield codes.COMMENT, wording.statement(report)
+
+
+def _limits(report: Report) -> Iterator[tuple[Code, str]]:
+    """What a reader must know of the prediction, the region and the series."""
     for note in report.prediction.notes:
         yield codes.NOTE, f"{note.code}: {note.text}"
-    yield codes.COMMENT, wording.statement(report)
+    yield codes.REGION_SOURCE, wording.region_line(report)
+    for other in report.roi.others:
+        yield codes.FURTHER_LESION, wording.other_line(other)
+    yield codes.PHASE, wording.phase_line(report.phase)
+    yield codes.INPUT_QUALITY, wording.slices_line(report)
+    for remark in report.remarks:
+        yield codes.INPUT_QUALITY, f"{remark.code.name}: {wording.remark_line(remark)}"
 
 
 def _text(name: Code, words: str) -> TextContentItem:
@@ -169,8 +200,12 @@ def _segmentation(report: Report) -> Dataset:
     return evidence
 
 
-def _predecessors(report: Report) -> list[Dataset]:
-    return [_read_reference(path) for path in report.predecessor_paths]
+def predecessors(paths: Sequence[Path]) -> list[Dataset]:
+    """The documents that a new one takes the place of, as Predecessor Documents Sequence (0040,A360) wants them.
+
+    Raises Retryable when one cannot be read now and Fatal when it is not DICOM.
+    """
+    return [_read_reference(path) for path in paths]
 
 
 def _read_reference(path: Path) -> Dataset:

@@ -23,7 +23,14 @@ _BAR_HEIGHT: Final = 30
 
 def summary(report: Report, evidence: Evidence) -> RgbArray:
     """The page as (1024, 1024, 3) of 8 bits."""
-    canvas = page.frame(report, evidence)
+    canvas = Canvas(SIDE, SIDE)
+    draw_summary(canvas, report, evidence)
+    return canvas.pixels
+
+
+def draw_summary(canvas: Canvas, report: Report, evidence: Evidence) -> None:
+    """The page on any canvas of its size."""
+    page.frame(canvas, report, evidence)
     y = _answer(canvas, report)
     y = _bars(canvas, report, y)
     y = _votes(canvas, report, y)
@@ -31,7 +38,6 @@ def summary(report: Report, evidence: Evidence) -> RgbArray:
     _picture(canvas, report)
     _notes(canvas, report)
     _inputs(canvas, report)
-    return canvas.pixels
 
 
 def _answer(canvas: Canvas, report: Report) -> int:
@@ -102,10 +108,10 @@ def _picture(canvas: Canvas, report: Report) -> None:
     index = key_slices(report)[0]
     ct = Slice.of(report, index)
     box = (_MIDDLE, _TOP, _MIDDLE + _PICTURE, _TOP + _PICTURE)
-    view = drawing.whole((ct.hu.shape[0], ct.hu.shape[1]), ct.spacing_mm, _PICTURE - 2, _PICTURE - 2)
+    view = drawing.around_body(ct.hu, ct.spacing_mm, _PICTURE - 2)
     page.panel(canvas, report, ct.plain(view), box)
     canvas.text((_MIDDLE, box[3] + 8), f"{page.place(report, index)}   {page.window()}", 18, FAINT, width=_PICTURE)
-    words = f"region of interest, {report.roi.volume_ml:.1f} mL, from {report.roi.source}"
+    words = f"region of interest, {report.roi.volume_ml:.1f} mL, from {wording.region_line(report)}"
     page.region_key(canvas, (_MIDDLE, box[3] + 44), words)
 
 
@@ -124,7 +130,15 @@ def _list(canvas: Canvas, title: str, items: Iterable[str], box: Box) -> None:
 def _notes(canvas: Canvas, report: Report) -> None:
     canvas.line((MARGIN, _LOWER), (SIDE - MARGIN, _LOWER))
     box = (MARGIN, _LOWER + 12, _MIDDLE - MARGIN, FOOTER_TOP - 8)
-    _list(canvas, "QUALITY AND LIMITS", wording.note_lines(report), box)
+    _list(canvas, "QUALITY AND LIMITS", _unsaid(report), box)
+
+
+def _unsaid(report: Report) -> list[str]:
+    """The notes that the page does not say elsewhere: the warning is in the band, missing inputs have a list."""
+    elsewhere = {"CLINICAL_IMPUTED"} if report.prediction.clinical_imputed else set()
+    said = {note.text for note in report.prediction.notes if note.code in elsewhere}
+    said.add(report.algorithm.disclaimer)
+    return [line for line in wording.note_lines(report) if line not in said]
 
 
 def _inputs(canvas: Canvas, report: Report) -> None:

@@ -36,7 +36,7 @@ def bars(canvas: Canvas, reasons: Sequence[Contribution], box: Box, *, size: int
         edge = INK if raises else FAINT
         canvas.rectangle((low, y - _BAR // 2, high, y + _BAR // 2), fill=INK if raises else None, edge=edge)
         canvas.line((middle, y - step // 2), (middle, y + step // 2), RULE, 2)
-        canvas.text((right, y), f"{reason.logits:+.2f}", size, anchor="rm")
+        canvas.text((right, y), wording.logits_text(reason.logits), size, anchor="rm")
         top += step
     return top
 

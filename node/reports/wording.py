@@ -4,8 +4,11 @@ from typing import Final
 
 from node.domain.clinical import ClinicalRecord, ClinicalValue
 from node.domain.clinical_variables import UNIT_WORDS
+from node.domain.imaging import OtherLesion
+from node.domain.phase import PhaseVerdict
 from node.domain.prediction import Contribution, Interval, Nomogram, NomogramItem, Prediction, Score
-from node.domain.reporting import Report, ReportedNumber
+from node.domain.reasons import Reason
+from node.domain.reporting import Notice, NoticeKind, Report, ReportedNumber
 from node.reports.codes import MAP_DICE, NOMOGRAM_QUANTITIES, QUANTITIES, subject
 from node.reports.identity import DIGEST_CHARACTERS
 from node.reports.naming import may_not_be_used, warnings
@@ -94,7 +97,13 @@ def input_name(name: str) -> str:
 def reason_line(reason: Contribution) -> str:
     """One input's share of the output, with what was answered: ``ca19_9 (820 U/mL): +0.84``."""
     answer = f" ({reason.answer}{', imputed' if reason.is_imputed else ''})" if reason.answer else ""
-    return f"{input_name(reason.name)}{answer}: {reason.logits:+.2f}"
+    return f"{input_name(reason.name)}{answer}: {logits_text(reason.logits)}"
+
+
+def logits_text(logits: float) -> str:
+    """A contribution with its sign, none where it rounds to nothing."""
+    text = f"{logits:+.2f}"
+    return text[1:] if float(text) == 0.0 else text
 
 
 def interval_text(interval: Interval) -> str:
@@ -137,7 +146,8 @@ def note_lines(report: Report) -> tuple[str, ...]:
     if not roi.anatomy_is_coded:
         lines.append(f"The organ ({roi.anatomy.key}) was taken from the contour's label, not from a code.")
     if roi.others:
-        lines.append(f"{len(roi.others)} further lesion(s) in this series were not analysed.")
+        lines.append(several_line(report))
+    lines += series_lines(report)
     if line := dice_line(report.prediction):
         lines.append(f"{line}.")
     if report.prediction.nomogram:
@@ -146,6 +156,50 @@ def note_lines(report: Report) -> tuple[str, ...]:
     if report.prediction.explanation.is_empty:
         lines.append("The evidence map is empty: the model marks no place in the image.")
     return tuple(lines)
+
+
+def several_line(report: Report) -> str:
+    """Which of several lesions this is about, and which it is not."""
+    roi = report.roi
+    others = "; ".join(other_line(other) for other in roi.others)
+    return f"{len(roi.others) + 1} lesions: this is about the largest, {roi.volume_ml:.1f} mL. Not analysed: {others}."
+
+
+def other_line(other: OtherLesion) -> str:
+    """A lesion that was found and not analysed: ``Lesion 2 in the pancreas (pancreas, 1.4 mL)``."""
+    return f"{other.label or 'no label'} ({other.anatomy.key}, {other.volume_ml:.1f} mL)"
+
+
+def region_line(report: Report) -> str:
+    """Who drew the region: ``dicom-seg (SEG by Workstation, 2024-01-01)``."""
+    roi = report.roi
+    return f"{roi.source} ({roi.made_by})" if roi.made_by else roi.source
+
+
+def series_lines(report: Report) -> tuple[str, ...]:
+    """What a reader must know of the series: its phase and what that rests on, its slices, and what is odd about it."""
+    phase = f"Phase: {phase_line(report.phase)}."
+    return phase, f"{slices_line(report)}.", *(remark_line(remark) for remark in report.remarks)
+
+
+def slices_line(report: Report) -> str:
+    """The grid of the series: ``120 slices, 2.5 mm apart, pixels of 0.78 mm``."""
+    geometry = report.volume.geometry
+    between_columns, _, apart = geometry.spacing_xyz_mm
+    return f"{geometry.shape_zyx[0]} slices, {apart:.1f} mm apart, pixels of {between_columns:.2f} mm"
+
+
+def phase_line(verdict: PhaseVerdict) -> str:
+    """The phase with the evidence of both kinds: ``portal-venous; by times: …; by attenuation: …``."""
+    timing = f"{verdict.timing.phase} ({verdict.timing.evidence or 'nothing said'})"
+    measured = verdict.attenuation
+    seen = f"{measured.phase} ({measured.evidence})" if measured else "no organ measured"
+    return f"{verdict.phase}; by times: {timing}; by attenuation: {seen}"
+
+
+def remark_line(remark: Reason) -> str:
+    """What is odd about a series, with the numbers."""
+    return f"{remark.code.sentence} ({remark.detail})" if remark.detail else remark.code.sentence
 
 
 def clinical_lines(clinical: ClinicalRecord) -> tuple[str, ...]:
@@ -195,7 +249,7 @@ def statement(report: Report) -> str:
     prediction, roi = report.prediction, report.roi
     sentences = [
         f"Celadon asked {prediction.algorithm.name} about one lesion in the {roi.anatomy.key}.",
-        f"Its contour is from {roi.source} and holds {roi.volume_ml:.1f} mL.",
+        f"Its contour is from {region_line(report)} and holds {roi.volume_ml:.1f} mL.",
         f"{headline(prediction)}.",
         "; ".join(score_lines(prediction)) + ".",
     ]
@@ -245,3 +299,53 @@ def numbers(report: Report) -> tuple[ReportedNumber, ...]:
         rows.append(ReportedNumber(MAP_DICE.meaning, round(prediction.explanation.roi_dice, 3)))
     rows.append(ReportedNumber("Region volume", round(report.roi.volume_ml, 2), "mL"))
     return tuple(rows)
+
+
+_NOTICES: Final[dict[NoticeKind, tuple[str, str]]] = {
+    NoticeKind.NOT_ANALYSED: (
+        "NOT ANALYSED.",
+        "There is no AI result for this series. This is not a negative result.",
+    ),
+    NoticeKind.HELD: (
+        "NOT ANALYSED: HELD FOR A PERSON.",
+        "There is no AI result for this series until somebody has looked at it. This is not a negative result.",
+    ),
+    NoticeKind.WITHDRAWN: (
+        "AI RESULT WITHDRAWN.",
+        "Do not use the AI result for this series. Whatever of it can still be seen is no longer valid.",
+    ),
+}
+
+
+def notice_heading(notice: Notice) -> str:
+    """What has happened, in capitals."""
+    return _NOTICES[notice.kind][0]
+
+
+def notice_meaning(notice: Notice) -> str:
+    """What that means to a reader."""
+    return _NOTICES[notice.kind][1]
+
+
+def notice_reason(notice: Notice) -> str:
+    """Why, with what it was about."""
+    return f"{notice.reason} ({notice.detail})" if notice.detail else notice.reason
+
+
+def notice_series(notice: Notice) -> str:
+    """Which series the notice is about, as a reader finds it again."""
+    series = notice.series
+    number = series.attribute("SeriesNumber")
+    parts = (f"series {number}" if number else "", series.attribute("SeriesDescription"))
+    count = len(series.instances)
+    return ", ".join((*(part for part in parts if part), f"{series.modality}, {count} object{'s' * (count != 1)}"))
+
+
+def notice_lines(notice: Notice) -> tuple[str, ...]:
+    """The whole notice in sentences, what matters most first."""
+    lines = [f"{notice_heading(notice)} {notice_meaning(notice)}", f"Why: {notice_reason(notice)}"]
+    lines.append(f"This is about {notice_series(notice)}.")
+    if notice.withdrawn:
+        lines.append(f"Withdrawn: {len(notice.withdrawn)} objects of the analysis.")
+    lines.append(f"Celadon {notice.node_version}, analysis {notice.job_id}, version {notice.version}.")
+    return tuple(lines)

@@ -4,14 +4,15 @@ from collections.abc import Callable
 from typing import Final
 
 from node.domain.imaging import Instance, Series
+from node.domain.phase import Phase
 from node.domain.reasons import Reason, ReasonCode
 from node.domain.stacking import Stack, stack
 from node.errors import Refused
 from node.triage.kernel import Sharpness, sharpness_of
-from node.triage.phase import Phase, from_timing
+from node.triage.phase import from_timing
 
 ANNOTATION_MODALITIES: Final = frozenset({"SEG", "RTSTRUCT"})
-DOCUMENT_MODALITY: Final = "SR"
+DOCUMENT_MODALITIES: Final = frozenset({"SR", "KO"})
 SECONDARY_CAPTURE_CLASSES: Final = frozenset(
     {
         "1.2.840.10008.5.1.4.1.1.7",
@@ -35,6 +36,8 @@ WIDEST_PIXEL_MM: Final = 1.5
 """500 mm over 512 pixels are 0.98 mm; a matrix of 256 over 380 mm is the coarsest that still shows a gastric wall."""
 NARROWEST_FIELD_MM: Final = 250.0
 """A field of view that holds no adult abdomen: a targeted reconstruction."""
+EVEN_WITHIN: Final = 0.1
+"""Share of the distance by which slices may be thicker or thinner and still count as laid side by side."""
 _ROUNDING_MM: Final = 0.01
 """Positions are decimal text: slices of exactly 5 mm can come out a hair above."""
 
@@ -45,8 +48,8 @@ def is_annotation(series: Series) -> bool:
 
 
 def is_document(series: Series) -> bool:
-    """Whether the series holds structured reports, which may measure something about the patient."""
-    return series.modality == DOCUMENT_MODALITY
+    """Whether the series holds structured reports or key object selections: measurements, or verdicts of readers."""
+    return series.modality in DOCUMENT_MODALITIES
 
 
 def check(series: Series) -> Stack:
@@ -69,9 +72,14 @@ def check(series: Series) -> Stack:
     return made
 
 
+def may_meet(series: Series) -> bool:
+    """Whether a series that is still coming in may turn out to meet the contract: its images are of the right kind."""
+    return not any(clause(series) for clause in _CLAUSES)
+
+
 def notes(series: Series, made: Stack) -> tuple[Reason, ...]:
     """What a reader of the result should know about a series that meets the contract; none of it refuses."""
-    found = (_narrow_field(made), _sharp_kernel(series), _no_contrast_named(series))
+    found = (_narrow_field(made), _sharp_kernel(series), _odd_thickness(series, made), _no_contrast_named(series))
     return tuple(reason for reason in found if reason)
 
 
@@ -86,6 +94,16 @@ def _sharp_kernel(series: Series) -> Reason | None:
     kernel = series.attribute("ConvolutionKernel")
     sharp = sharpness_of(kernel, series.attribute("Manufacturer")) is Sharpness.SHARP
     return Reason(ReasonCode.SHARP_KERNEL, f"kernel {kernel}") if sharp else None
+
+
+def _odd_thickness(series: Series, made: Stack) -> Reason | None:
+    """Slices that are thicker than they lie apart show everything twice; thinner ones leave out what lies between."""
+    spacing = made.geometry.spacing_xyz_mm[2]
+    thickness = max(_thickness_mm(one) for one in series.instances)
+    if not thickness or abs(thickness - spacing) <= EVEN_WITHIN * spacing:
+        return None
+    how = "overlap" if thickness > spacing else "leave gaps"
+    return Reason(ReasonCode.ODD_THICKNESS, f"{thickness:.2f} mm thick, {spacing:.2f} mm apart: they {how}")
 
 
 def _no_contrast_named(series: Series) -> Reason | None:

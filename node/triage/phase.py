@@ -12,17 +12,8 @@ from enum import StrEnum
 from typing import Final
 
 from node.domain.imaging import Series
+from node.domain.phase import Finding, Phase
 from node.domain.reasons import Reason, ReasonCode
-
-
-class Phase(StrEnum):
-    """When after the injection a series was taken."""
-
-    NON_CONTRAST = "non-contrast"
-    ARTERIAL = "arterial"
-    PORTAL_VENOUS = "portal-venous"
-    DELAYED = "delayed"
-    UNKNOWN = "unknown"
 
 
 class Vessel(StrEnum):
@@ -32,14 +23,6 @@ class Vessel(StrEnum):
     PORTAL_VEIN = "portal-vein"
     LIVER = "liver"
     KIDNEY = "kidney"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A phase and the numbers that it was read from, for people."""
-
-    phase: Phase
-    evidence: str = ""
 
 
 EARLIEST_PORTAL_S: Final = 45.0

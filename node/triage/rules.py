@@ -25,6 +25,20 @@ def choose(rules: Sequence[RuleSettings], series: Series, roi: Roi) -> RuleSetti
     raise Refused(ReasonCode.NO_RULE, f"anatomy {roi.anatomy.key}")
 
 
+def holds_for_header(rule: RuleSettings, series: Series) -> bool:
+    """Whether the conditions of ``rule`` on header values hold; those on a region are left aside, there may be none."""
+    return all(
+        fnmatchcase((series.modality if name == "Modality" else series.attribute(name)).lower(), pattern.lower())
+        for name, pattern in rule.when.items()
+        if not name.startswith("Roi")
+    )
+
+
+def is_urgent(rules: Sequence[RuleSettings], series: Series) -> bool:
+    """Whether a rule has ``series`` go before others."""
+    return any(rule.urgent and holds_for_header(rule, series) for rule in rules)
+
+
 def _matches(name: str, pattern: str, series: Series, roi: Roi) -> bool:
     of_the_region = zip(ROI_ATTRIBUTES, (roi.anatomy.key, roi.label, series.modality), strict=True)
     value = dict(of_the_region).get(name)

@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Final
 
-from tests.faults import clock, disk, durability, hl7, kills
+from tests.faults import clock, delivery, disk, durability, fleet, hl7, identity, kills
 
 _HITS: Final = 20
 
@@ -33,6 +33,13 @@ def main() -> int:
     laboratory.add_argument("--engine", choices=kills.ENGINES, required=True)
     laboratory.add_argument("--messages", type=int, default=10_000)
     laboratory.add_argument("--kills", type=int, default=50)
+    delivering = commands.add_parser("delivery", help="archives that fail, storage commitment, killed deliverers")
+    delivering.add_argument("--only", choices=delivery.SCENARIOS, action="append", help="one scenario (again for more)")
+    who = commands.add_parser("identity", help="many patients and character sets: whose objects are delivered")
+    who.add_argument("--cases", type=int, default=500)
+    who.add_argument("--seed", type=int, default=6)
+    several = commands.add_parser("fleet", help="PostgreSQL, Redis and several workers: each of them fails")
+    several.add_argument("--only", choices=fleet.SCENARIOS, action="append", help="one scenario (again for more)")
     commands.add_parser("clock", help="a clock that is set an hour forward or back under a running node")
     asked = parser.parse_args()
     match asked.command:
@@ -42,6 +49,12 @@ def main() -> int:
             kept = disk.matrix(_say, busy_timeout_s=asked.busy_timeout, restarts=asked.restarts)
         case "hl7":
             kept = hl7.matrix(asked.engine, asked.messages, asked.kills, _say)
+        case "delivery":
+            kept = delivery.matrix(asked.only or list(delivery.SCENARIOS), _say)
+        case "identity":
+            kept = identity.matrix(asked.cases, asked.seed, _say)
+        case "fleet":
+            kept = fleet.matrix(asked.only or list(fleet.SCENARIOS), _say)
         case "clock":
             kept = clock.matrix(_say)
         case _:

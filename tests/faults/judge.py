@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from node.dicom.contexts import VERIFICATION
 from node.dicom.peer import Peer
 from node.dicom.sending import send_files
-from node.domain.identifiers import AeTitle, SeriesUID
+from node.domain.identifiers import AeTitle, SeriesUID, StudyUID
 from node.domain.lifecycle import JobState
 from node.store.session import Database
 from node.store.tables import instances, jobs, results
@@ -98,7 +98,10 @@ class Sender:
             uid = SeriesUID.derived("fault", self._name, str(number))
             self.series.append(uid)
         folder = self._site.folder.with_name(f"{self._site.folder.name}.sent") / str(number)
-        return write(ct_slices(SLICES, series=uid, rows=self._size, columns=self._size), folder)
+        # A study of its own: of one study only the best series would be analysed.
+        study = StudyUID.derived("fault", self._name, str(number))
+        slices = ct_slices(SLICES, series=uid, rows=self._size, columns=self._size, StudyInstanceUID=study)
+        return write(slices, folder)
 
     def send(self, paths: list[Path]) -> list[Path]:
         """Send once; the files that were not acknowledged."""

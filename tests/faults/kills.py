@@ -28,8 +28,9 @@ from tests.servers import running_postgresql
 
 RANDOM: Final = "at random"
 ENGINES: Final = ("sqlite", "postgresql")
-POINTS: Final = (*(point.value for point in Failpoint if not point.startswith(("hl7", "clinical"))), RANDOM)
-"""Those of clinical values are in ``hl7.py``."""
+_ELSEWHERE: Final = ("hl7", "clinical", "commitment", "report")
+"""Of clinical values, in ``hl7.py``, and of storage commitment, in ``delivery.py``."""
+POINTS: Final = (*(point.value for point in Failpoint if not point.startswith(_ELSEWHERE)), RANDOM)
 IN_FLIGHT: Final = 4
 """Series that were sent and have no result yet, at most."""
 SENDERS: Final = 2

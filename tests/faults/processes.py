@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import random
+import signal
 import socket
 import sys
 import threading
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from functools import partial
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
@@ -26,6 +28,7 @@ from node.destinations.registry import destinations
 from node.dicom.peer import Peer
 from node.domain.coding import Anatomy
 from node.domain.identifiers import AeTitle, InstanceUID, SeriesUID
+from node.domain.prediction import Case, Prediction
 from node.domain.reporting import ObjectKind, Report, ReportObject
 from node.failpoints import VARIABLE
 from node.settings import Settings
@@ -76,6 +79,8 @@ class Site:
     busy_timeout_s: float = 5.0
     """How long a process waits for a locked SQLite database."""
     port: int = field(default_factory=free_port)
+    archive_settings: Mapping[str, object] = field(default_factory=dict)
+    """Of the destination, besides its address."""
 
     def __post_init__(self) -> None:
         """Make the database."""
@@ -90,7 +95,12 @@ class Site:
     @property
     def environment(self) -> dict[str, str]:
         """The settings of its processes."""
-        archive = {"ae_title": self.archive.ae_title, "host": self.archive.host, "port": self.archive.port}
+        archive: dict[str, object] = {
+            "ae_title": self.archive.ae_title,
+            "host": self.archive.host,
+            "port": self.archive.port,
+        }
+        archive |= self.archive_settings
         return {
             "CELADON_DATA_DIR": str(self.folder),
             "CELADON_DATABASE_URL": self.url,
@@ -104,16 +114,22 @@ class Site:
 
     def start(self, role: Role, failpoint: str = "") -> BaseProcess:
         """Start a process, with a failpoint when one is named; returns once it is ready, or has died of it already."""
-        read_end, write_end = _CONTEXT.Pipe(duplex=False)
-        environment = self.environment | {VARIABLE: failpoint}
-        log = self.folder.with_name(f"{self.folder.name}.{role}.log")
-        arguments = (role, environment, log, self.busy_timeout_s, write_end)
-        process = _CONTEXT.Process(target=_run, args=arguments, daemon=True)
-        process.start()
-        write_end.close()
+        process, read_end, log = self.fork(role, {VARIABLE: failpoint})
         assert read_end.poll(READY_WITHIN_S), f"the {role} did not become ready, see {log}"
         read_end.close()
         return process
+
+    def fork(
+        self, role: Role, more: Mapping[str, str], lease: timedelta = LEASE
+    ) -> tuple[BaseProcess, Connection, Path]:
+        """Start a process with ``more`` environment; what it says can be read from the connection."""
+        read_end, write_end = _CONTEXT.Pipe(duplex=False)
+        log = self.folder.with_name(f"{self.folder.name}.{role}.log")
+        arguments = (role, self.environment | dict(more), log, self.busy_timeout_s, write_end, lease)
+        process = _CONTEXT.Process(target=_run, args=arguments, daemon=True)
+        process.start()
+        write_end.close()
+        return process, read_end, log
 
 
 def end(process: BaseProcess, *, gently: bool = False) -> None:
@@ -133,10 +149,17 @@ def died_within(process: BaseProcess, seconds: float) -> bool:
 # ---- inside the processes
 
 
-def _run(role: Role, environment: Mapping[str, str], log: Path, busy_timeout_s: float, ready: object) -> None:
+def _run(
+    role: Role,
+    environment: Mapping[str, str],
+    log: Path,
+    busy_timeout_s: float,
+    ready: object,
+    lease: timedelta = LEASE,
+) -> None:
     ready_fd = os.dup(ready.fileno())  # type: ignore[attr-defined]
     ready.close()  # type: ignore[attr-defined]
-    fill(role, environment, log, busy_timeout_s, ready_fd)
+    fill(role, environment, log, busy_timeout_s, ready_fd, lease)
 
 
 def fill(
@@ -165,19 +188,41 @@ def fill(
     sys.exit(workers_command.main())
 
 
-def workshop(settings: Settings) -> Workshop:
+def workshop(settings: Settings, _device: str = "cpu") -> Workshop:
     """The workshop of an analyser without models."""
     return Workshop(
         settings=settings,
         stores=Stores.open(settings),
         decoder=HERE,
         segmenters=((FakeSegmenter(), (Anatomy.PANCREAS,)),),
-        predictors={"fake": FakePredictor(hook=_think)},
+        predictors={"fake": _Mortal(hook=_think)},
         sources=(FakeSource(),),
         writers=(DicomWriter(ObjectKind.SUMMARY), DicomWriter(ObjectKind.STRUCTURED_REPORT)),
         destinations=destinations(settings),
         node_version="0.0.0",
     )
+
+
+POISON: Final[Mapping[int, str]] = {24: "crash", 25: "hang", 26: "memory"}
+"""Rows of the images of series that are the end of a worker, and how."""
+
+
+class _Mortal(FakePredictor):
+    """A predictor that some images are the end of."""
+
+    def predict(self, case: Case) -> Prediction:
+        """The same for everyone else."""
+        poison = POISON.get(case.volume.hu.shape[1])
+        if poison == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if poison == "hang":
+            threading.Event().wait()
+        if poison == "memory":
+            held = []
+            while True:
+                held.append(b"x" * 2**24)
+                time.sleep(0.01)
+        return super().predict(case)
 
 
 def _think() -> None:
