@@ -1,8 +1,9 @@
 """The one place that chooses concrete classes for workers: stores, segmenters, predictors, sources, writers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -10,23 +11,30 @@ from typing import Final
 from models import device, registry
 from models.bundle import Bundle
 from models.library import Library
+from models.predictors.fallback import OnCpuInstead
 from models.selection import chosen
 from node import log
 from node.clinical.registry import open_sources
+from node.destinations.oru import MessageWriter
 from node.destinations.registry import destinations
 from node.dicom.reading import ATTRIBUTES
-from node.dicom.sandbox import Decoder
+from node.dicom.sandbox import Decoder, Sandbox
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
 from node.domain.coding import Anatomy
-from node.domain.ports import ClinicalSource, Destination, Predictor, ReportWriter, Segmenter
+from node.domain.ports import ClinicalSource, Destination, NoticeObjectWriter, Predictor, ReportWriter, Segmenter
 from node.errors import BundleError, UsageError
-from node.reports.registry import WRITERS, resolve
+from node.reports.registry import NOTICE_WRITERS, resolve_notice, wanted_writers
 from node.settings import Settings
-from node.stores import Stores, open_sandbox
+from node.stores import BYTES_PER_GB, Stores, open_sandbox
 from node.triage.rules import ROI_ATTRIBUTES
 
 COMPILED: Final = "compiled"
 """The folder in ``data_dir`` for compiled networks; it may be emptied at any time."""
+
+
+def always() -> bool:
+    """A CPU has room: what it lacks, the system says."""
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +50,25 @@ class Workshop:
     writers: Sequence[ReportWriter]
     destinations: Mapping[str, Destination]
     node_version: str
+    notices: Sequence[NoticeObjectWriter] = ()
+    has_room: Callable[[], bool] = always
+    """Whether the device has memory for another case."""
 
 
-def open_workshop(settings: Settings) -> Workshop:
+def open_workshop(settings: Settings, wanted_device: str = device.CPU) -> Workshop:
     """The workshop of one analysing process, its models loaded and warm.
+
+    ``wanted_device``: ``cpu``, or ``auto`` for the GPU that this process can see; without one, the CPU.
 
     Raises:
         BundleError: a model bundle is incomplete or has changed.
         UsageError: a setting names something that does not exist.
     """
     threads = device.limit_threads(settings.workers.cpu)
-    stores, segmenters, wanted = Stores.open(settings), _segmenters(settings), _wanted(settings)
+    chosen_device = device.choose(wanted_device)
+    if wanted_device != device.CPU and chosen_device == device.CPU:
+        log.get().warning(log.NO_GPU)
+    stores, segmenters, wanted = Stores.open(settings), _segmenters(settings, threads), _wanted(settings)
     bundles = {name: _bundle(settings, name, stores) for name in wanted}
     decoder = open_sandbox(settings, processes=threads)
     decoder.warm()
@@ -61,24 +77,64 @@ def open_workshop(settings: Settings) -> Workshop:
         stores=stores,
         decoder=decoder,
         segmenters=segmenters,
-        predictors={name: _predictor(name, bundle, settings.data_dir / COMPILED) for name, bundle in bundles.items()},
+        predictors={
+            name: _predictor(name, bundle, settings.data_dir / COMPILED, chosen_device)
+            for name, bundle in bundles.items()
+        },
         sources=open_sources(settings.clinical, stores.clinical),
-        writers=tuple(resolve(name) for name in WRITERS),
+        writers=(*wanted_writers(settings.reports), *([MessageWriter()] if settings.feed else ())),
         destinations=destinations(settings),
         node_version=version("celadon"),
+        notices=tuple(resolve_notice(name) for name in NOTICE_WRITERS),
+        has_room=device.room(chosen_device, int(settings.workers.gpu_memory_gb * BYTES_PER_GB)),
     )
 
 
-def _segmenters(settings: Settings) -> tuple[tuple[Segmenter, tuple[Anatomy, ...]], ...]:
-    """Every configured segmenter with the organs that name it, in the order in which they are named."""
-    organs: dict[str, list[Anatomy]] = {}
+def open_bench(
+    settings: Settings, bundle: Bundle
+) -> tuple[Predictor, tuple[tuple[Segmenter, tuple[Anatomy, ...]], ...], Sandbox]:
+    """What a cohort is examined with: a bundle's predictor, the configured segmenters of its organ, and a decoder.
+
+    Raises as ``open_workshop``.
+    """
+    threads = device.limit_threads(1)
+    decoder = open_sandbox(settings, processes=threads)
+    decoder.warm()
+    segmenters = tuple(
+        (segmenter, (bundle.anatomy,))
+        for segmenter, organs in _segmenters(settings, threads)
+        if bundle.anatomy in organs
+    )
+    return _predictor(bundle.predictor, bundle, settings.data_dir / COMPILED, device.CPU), segmenters, decoder
+
+
+def _segmenters(settings: Settings, threads: int) -> tuple[tuple[Segmenter, tuple[Anatomy, ...]], ...]:
+    """Every configured segmenter with the organs that name it: first those that are first for some organ, and so on."""
+    asked: dict[tuple[int, str], list[Anatomy]] = {}
+    for name in settings.segmenters:
+        if name in registry.SEGMENTERS:
+            raise UsageError(f"segmenters.{name}: comes with Celadon and cannot be configured; choose another name")
     for anatomy in Anatomy:
-        for name in settings.segmenter.get(anatomy.key, ()):
-            if name not in registry.SEGMENTERS:
-                known = ", ".join(sorted(registry.SEGMENTERS))
+        for rank, name in enumerate(settings.segmenter.get(anatomy.key, ())):
+            if name not in registry.SEGMENTERS and name not in settings.segmenters:
+                known = ", ".join(sorted({*registry.SEGMENTERS, *settings.segmenters}))
                 raise UsageError(f"segmenter.{anatomy.key}: there is no segmenter {name!r}; known: {known}")
-            organs.setdefault(name, []).append(anatomy)
-    return tuple((registry.resolve(registry.SEGMENTERS[name])(), tuple(asked)) for name, asked in organs.items())
+            asked.setdefault((rank, name), []).append(anatomy)
+    made = {name: _segmenter(name, settings, threads) for name in dict.fromkeys(name for _, name in asked)}
+    return tuple((made[name], tuple(organs)) for (_, name), organs in sorted(asked.items(), key=lambda one: one[0][0]))
+
+
+def _segmenter(name: str, settings: Settings, threads: int) -> Segmenter:
+    """One that comes with Celadon, or one that the settings describe.
+
+    Raises UsageError when its program is not installed, BundleError when its bundle is not the one that is pinned.
+    """
+    if name in registry.SEGMENTERS:
+        ours: Segmenter = registry.resolve(registry.SEGMENTERS[name])()
+        return ours
+    described = settings.segmenters[name]
+    made: Segmenter = registry.resolve(registry.SEGMENTER_KINDS[described.kind])(name, described, threads)
+    return made
 
 
 def _wanted(settings: Settings) -> tuple[str, ...]:
@@ -107,8 +163,11 @@ def _bundle(settings: Settings, predictor: str, stores: Stores) -> Bundle:
         raise
 
 
-def _predictor(name: str, bundle: Bundle, cache: Path) -> Predictor:
-    predictor: Predictor = registry.resolve(registry.PREDICTORS[name])(bundle, device.choose(device.CPU), cache)
+def _predictor(name: str, bundle: Bundle, cache: Path, where: str) -> Predictor:
+    build = registry.resolve(registry.PREDICTORS[name])
+    predictor: Predictor = build(bundle, where, cache)
+    if where != device.CPU:
+        predictor = OnCpuInstead(predictor, partial(build, bundle, device.CPU, cache), device.give_back)
     predictor.warm()
     identity = predictor.identity
     log.get().info(

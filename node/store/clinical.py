@@ -29,14 +29,14 @@ from node.domain.clinical_matching import contradicts, corrects, dicom_day, unti
 from node.domain.clinical_variables import ROWS
 from node.domain.identifiers import JobId, SeriesUID
 from node.domain.imaging import PatientIdentity
-from node.domain.lifecycle import JobState
+from node.domain.lifecycle import JobState, Queue
 from node.domain.reasons import ReasonCode
 from node.errors import UsageError
 from node.failpoints import Failpoint, hit
 from node.store import audit
 from node.store.clinical_status import ClinicalStatus, clinical_status
 from node.store.inbox import insert_job, latest_job, reopened
-from node.store.session import Database
+from node.store.session import Database, ring
 from node.store.tables import (
     clinical_decisions,
     clinical_values,
@@ -276,11 +276,13 @@ def _analyse_again(
         # What waits for a disk, or for a burst of results to settle, gains nothing by going on now.
         if row["reason"] == ReasonCode.AWAITING_CLINICAL.name:
             connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(not_before=None))
+            ring(connection, JobId(row["id"]), Queue(row["queue"]))
         return None
     if state is JobState.RUNNING:
         values = {"state": JobState.WAITING.value, "token": row["token"] + 1, "lease_owner": "", "step": ""}
         connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(values))
         job_id = JobId(row["id"])
+        ring(connection, job_id, Queue(row["queue"]))
     elif _gains(connection, row) and not _is_pruned(connection, uid):
         version = row["version"] + 1
         job_id = insert_job(connection, SeriesUID(uid), version, JobState.WAITING, now, supersedes=row["id"])

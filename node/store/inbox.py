@@ -15,7 +15,7 @@ from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
 from node.domain.identifiers import InstanceUID, JobId, SeriesUID, StudyUID
 from node.domain.imaging import Instance, PatientIdentity, Series
 from node.domain.intake import IntakeVerdict, ReceivedInstance
-from node.domain.lifecycle import JobState
+from node.domain.lifecycle import JobState, Queue
 from node.domain.reasons import ReasonCode
 from node.errors import Retryable
 from node.failpoints import Failpoint, hit
@@ -23,7 +23,7 @@ from node.store import audit
 from node.store.blobs import Blob, BlobStore
 from node.store.group_commit import GroupCommit
 from node.store.prepared import Prepared
-from node.store.session import Database
+from node.store.session import Database, ring
 from node.store.tables import annotation_references, instances, jobs, results, series, set_aside
 
 SameContent = Callable[[Path, Path], bool]
@@ -31,6 +31,10 @@ SameContent = Callable[[Path, Path], bool]
 _ATTEMPTS: Final = 5
 """How often an insertion is tried that associations of the same series get into each other's way with."""
 _LONGEST_MODALITY: Final = 16
+_LONGEST_DATE: Final = 32
+_LONGEST_WORD: Final = 16
+_URGENT: Final = frozenset({"STAT", "HIGH"})
+"""Of Requested Procedure Priority (0040,1003), PS3.3 table C.4-11, where the archive has copied it into the images."""
 _KNOWN_SHA: Final = select(instances.c.sha256).where(instances.c.sop_instance_uid == bindparam("uid"))
 _IS_PRUNED: Final = exists().where(instances.c.sop_instance_uid == bindparam("uid"), instances.c.pruned_at.is_not(None))
 _KNOWN: Final = Prepared(
@@ -268,9 +272,26 @@ def _touch_series(connection: Connection, received: ReceivedInstance, now: datet
         "first_received_at": now,
         "last_received_at": now,
         "in_conflict": False,
+        **_labels(instance),
     }
     connection.execute(insert(series).values(values))
     _wake_orphans(connection, instance.series_uid, now)
+
+
+def _labels(instance: Instance) -> dict[str, object]:
+    """What a worklist shows of a series and finds it by, from its first instance."""
+    patient, more = instance.patient, instance.attributes
+    accession = more.get("AccessionNumber", "")
+    return {
+        "patient_name": patient.name,
+        "birth_date": patient.birth_date[:_LONGEST_DATE],
+        "sex": patient.sex[:_LONGEST_WORD],
+        "accession": accession,
+        "study_date": more.get("StudyDate", "")[:_LONGEST_WORD],
+        "description": more.get("SeriesDescription", ""),
+        "search": f"{patient.patient_id}\n{accession}\n{patient.name}".lower(),
+        "urgency": int(more.get("RequestedProcedurePriority", "").upper() in _URGENT),
+    }
 
 
 def _wake_orphans(connection: Connection, series_uid: SeriesUID, now: datetime) -> None:
@@ -289,8 +310,8 @@ def _wake_orphans(connection: Connection, series_uid: SeriesUID, now: datetime) 
         jobs.c.state == JobState.NOT_ANALYSED.value, jobs.c.reason == ReasonCode.ANNOTATION_ORPHAN.name, is_latest
     )
     values = {
-        "state": JobState.WAITING.value, "token": jobs.c.token + 1, "lease_owner": "", "step": "", "reason": "",
-        "detail": "", "completed_at": now,
+        "state": JobState.WAITING.value, "queue": Queue.CPU.value, "token": jobs.c.token + 1, "lease_owner": "",
+        "step": "", "reason": "", "detail": "", "completed_at": now,
     }  # fmt: skip
     woken = connection.execute(
         update(jobs)
@@ -299,6 +320,7 @@ def _wake_orphans(connection: Connection, series_uid: SeriesUID, now: datetime) 
         .returning(jobs.c.id, jobs.c.series_uid)
     ).all()
     for row in woken:
+        ring(connection, row.id, Queue.CPU)
         audit.append(connection, reopened(row.series_uid, row.id, now, "the series that it references is here"))
 
 
@@ -352,11 +374,14 @@ def insert_job(
         "series_uid": series_uid,
         "version": version,
         "state": state.value,
+        "queue": Queue.CPU.value,
         "supersedes": supersedes,
         "created_at": now,
         "completed_at": now if state is JobState.WAITING else None,
     }
     connection.execute(insert(jobs).values(values))
+    if state is JobState.WAITING:
+        ring(connection, job_id, Queue.CPU)
     return job_id
 
 

@@ -1,32 +1,48 @@
 """Jobs: the queue that workers claim from, fenced by tokens, and what people are shown of it."""
 
 import hashlib
+import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, Select, and_, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, Select, and_, case, exists, func, insert, or_, select, update
 
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
 from node.domain.identifiers import JobId, SeriesUID, StudyUID
-from node.domain.lifecycle import DeliveryState, JobState, Step
+from node.domain.lifecycle import WAITS_FOR_A_PERSON, DeliveryState, JobState, Queue, Step
 from node.domain.reasons import Reason, ReasonCode
 from node.errors import UsageError
 from node.failpoints import Failpoint, hit
 from node.store import audit
 from node.store.inbox import count_instances, insert_job, latest_job, reopened
 from node.store.leases import Lease, LeaseWatch, any_of
-from node.store.session import Database, pairs
-from node.store.tables import annotation_references, instances, job_steps, jobs, outbox, results, series
+from node.store.session import Database, pairs, ring
+from node.store.tables import (
+    annotation_references,
+    identity_corrections,
+    instances,
+    job_steps,
+    jobs,
+    outbox,
+    results,
+    series,
+)
 
 LEASE: Final = timedelta(seconds=30)
 """How long a claim holds without a heartbeat."""
 STRIKES: Final = 3
 """Claims that end in a dead worker before a job is quarantined."""
+AGED_AFTER: Final = timedelta(minutes=10)
+"""How long a routine case may be overtaken before it has its turn among the urgent ones."""
+TURN_OF_THE_AGED: Final = 4
+"""Every so many claims of a worker: cases that have waited for longer than that are taken by their age."""
 
+_WITH_DELIVERIES: Final = (JobState.DELIVERING, JobState.RETRACTED)
 _AFTER_A_VERDICT: Final = (JobState.NOT_ANALYSED, JobState.QUARANTINED)
+_WITH_RESULTS = (JobState.DELIVERING, JobState.DONE)
 # States that a newer version takes over from once it has a verdict of its own.
 _REPLACEABLE = (JobState.DELIVERING, JobState.DONE, JobState.NOT_ANALYSED, JobState.QUARANTINED)
 
@@ -48,6 +64,15 @@ class Claim:
     """Claims before this one that ended in a dead worker or a failing disk."""
     completed_at: datetime | None = None
     """Since when the series is complete."""
+    last_step: str = ""
+    """The step that the claim before this one was at."""
+    last_error: str = ""
+    """What the claim before this one ended in, where somebody saw it."""
+
+    @property
+    def is_struck_out(self) -> bool:
+        """Whether nothing is to be tried any more, only to be said."""
+        return self.strikes >= STRIKES
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +115,16 @@ class JobRecord:
         return f"{self.state}:{self.step}" if self.state is JobState.RUNNING and self.step else self.state.value
 
 
+@dataclass(frozen=True, slots=True)
+class Sibling:
+    """The newest job of another series of a study."""
+
+    job_id: JobId
+    series_uid: SeriesUID
+    state: JobState
+    reason: str
+
+
 class JobStore:
     """The jobs of a database."""
 
@@ -97,6 +132,7 @@ class JobStore:
         """The jobs in ``database``; ``now``: seconds on a clock that nobody can set, for leases."""
         self._database = database
         self._leases = LeaseWatch(now)
+        self._claims = 0
 
     def complete(self, series_uid: SeriesUID, evidence: str, count: int) -> bool:
         """Take a collecting series as complete.
@@ -111,8 +147,10 @@ class JobStore:
                 return False
             if count_instances(connection, series_uid) != count:
                 return False
-            values = {"state": JobState.WAITING.value, "completed_at": now, "not_before": None}
-            connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(values))
+            values = {"completed_at": now, "not_before": None}
+            connection.execute(
+                update(jobs).where(jobs.c.id == row["id"]).values(_queued(connection, row["id"], values))
+            )
             event = AuditEvent(
                 at=now,
                 actor="listener",
@@ -123,27 +161,37 @@ class JobStore:
                 details={"evidence": evidence, "count": count},
             )
             audit.append(connection, event)
+            _wake(connection, series_uid, JobState.WAITING, ReasonCode.AWAITING_SERIES, now)
         return True
 
-    def claim(self, worker: str) -> Claim | None:
-        """The oldest job that nobody works on, or None. Takes over from dead workers; three strikes quarantine."""
+    def claim(self, worker: str, queues: Collection[Queue] = tuple(Queue)) -> Claim | None:
+        """The next job in ``queues`` that nobody works on, or None: urgent ones first, of those the oldest.
+
+        Whatever has waited for long has its turn among the urgent ones with every fourth claim. Takes over from dead
+        workers; three strikes quarantine.
+        """
         with self._database.read() as connection:
             # Looking first leaves the write lock alone while there is nothing to do.
-            if connection.execute(_claimable(datetime.now(UTC), self._abandoned(connection))).first() is None:
+            found = _claimable(datetime.now(UTC), self._abandoned(connection), queues)
+            if connection.execute(found.limit(1)).first() is None:
                 return None
-        claim = self._claim(worker)
+        claim = self._claim(worker, queues)
         if claim is not None:
+            self._claims += 1
             hit(Failpoint.CLAIM_COMMITTED)
         return claim
 
-    def _claim(self, worker: str) -> Claim | None:
+    def _claim(self, worker: str, queues: Collection[Queue]) -> Claim | None:
+        by_age = self._claims % TURN_OF_THE_AGED == TURN_OF_THE_AGED - 1
         with self._database.write() as connection:
             # Only now: getting the write lock may have taken as long as a lease.
             now = datetime.now(UTC)
-            free = _claimable(now, self._abandoned(connection)).with_for_update(skip_locked=True, of=jobs)
+            found = _in_order(_claimable(now, self._abandoned(connection), queues), now, by_age=by_age)
+            free = found.with_for_update(skip_locked=True, of=jobs)
             while (row := connection.execute(free).mappings().first()) is not None:
                 strikes = row["strikes"] + (JobState(row["state"]) is JobState.RUNNING)
-                if strikes < STRIKES:
+                # Once more than it is tried: for a worker that only says so, and dies of nothing that it reads.
+                if strikes <= STRIKES:
                     claim = _take(connection, row, worker, strikes, now)
                     self._leases.begin([(claim.job_id, claim.token, now + LEASE)])
                     return claim
@@ -174,18 +222,39 @@ class JobStore:
             insert_step(connection, claim, record)
             audit.append(connection, *events)
 
-    def finish(self, claim: Claim, state: JobState, reason: Reason | None, event: AuditEvent) -> bool:
-        """End a job that has no results: not analysed, quarantined or done. False when the claim has been lost."""
+    def siblings(self, series_uid: SeriesUID, modality: str) -> tuple[Sibling, ...]:
+        """The newest job of every other series of the same patient, study and modality, in the order of their UIDs.
+
+        A series whose identity is in doubt is nobody's sibling.
+        """
+        with self._database.read() as connection:
+            rows = connection.execute(_siblings(series_uid, modality)).all()
+        return tuple(Sibling(JobId(row.id), SeriesUID(row.series_uid), JobState(row.state), row.reason) for row in rows)
+
+    def stand_back(self, claim: Claim, instead: Sibling, reason: Reason, event: AuditEvent) -> bool:
+        """End a job because a better series is analysed; False when the claim has been lost.
+
+        Where that series has moved on meanwhile, the job waits again, and is judged anew.
+        """
         with self._database.write() as connection:
-            now = datetime.now(UTC)
-            values = {"state": state.value, "finished_at": now, "lease_owner": "", "step": ""}
-            values |= {"reason": reason.code.name, "detail": reason.detail} if reason else {}
-            if connection.execute(update(jobs).where(_is_ours(claim)).values(values)).rowcount != 1:
-                return False
-            audit.append(connection, event)
-            if state is not JobState.QUARANTINED:
-                supersede(connection, claim, now)
-        return True
+            # Locked first, as whoever ends that job locks it: one of the two sees what the other has written.
+            row = latest_job(connection, instead.series_uid)
+            if row is None or (row["id"], row["state"], row["reason"]) != (
+                instead.job_id, instead.state.value, instead.reason
+            ):  # fmt: skip
+                values = _queued(connection, claim.job_id, {"lease_owner": "", "step": "", "not_before": None})
+                return connection.execute(update(jobs).where(_is_ours(claim)).values(values)).rowcount == 1
+            return conclude(connection, claim, JobState.NOT_ANALYSED, reason, event)
+
+    def finish(
+        self, claim: Claim, state: JobState, reason: Reason | None, event: AuditEvent, *, makes_way: bool = False
+    ) -> bool:
+        """End a job that has no results: not analysed, quarantined or done. False when the claim has been lost.
+
+        ``makes_way``: the series that stood back for this one are judged anew.
+        """
+        with self._database.write() as connection:
+            return conclude(connection, claim, state, reason, event, makes_way=makes_way)
 
     def release(
         self, claim: Claim, delay: timedelta, event: AuditEvent, reason: Reason | None = None, *, strikes: int = 0
@@ -208,30 +277,59 @@ class JobStore:
             audit.append(connection, event)
         return True
 
+    def hand_over(self, claim: Claim, queue: Queue) -> bool:
+        """Give a job to the workers of another queue, who begin it anew; False when the claim has been lost."""
+        with self._database.write() as connection:
+            values = {"state": JobState.WAITING.value, "queue": queue.value, "lease_owner": "", "step": ""}
+            if connection.execute(update(jobs).where(_is_ours(claim)).values(values)).rowcount != 1:
+                return False
+            ring(connection, claim.job_id, queue)
+        return True
+
+    def strike(self, job_id: JobId, token: int, actor: str, why: str) -> bool:
+        """Take a job back whose worker has ended at it, without waiting for the lease; False when it has moved on.
+
+        ``why`` is what people see when it is held for them after three of these; ``actor``: who saw the worker end.
+        """
+        held = and_(jobs.c.id == job_id, jobs.c.token == token, jobs.c.state == JobState.RUNNING.value)
+        with self._database.write() as connection:
+            row = connection.execute(select(jobs).where(held).with_for_update()).mappings().first()
+            if row is None:
+                return False
+            reason = Reason(ReasonCode.WORKER_ENDED, f"{row['step'] or 'no step'}: {why}")
+            values = {
+                "state": JobState.WAITING.value,
+                "strikes": row["strikes"] + 1,
+                "lease_owner": "",
+                "not_before": None,
+                "reason": reason.code.name,
+                "detail": reason.detail,
+            }
+            connection.execute(update(jobs).where(held).values(values))
+            event = AuditEvent(
+                at=datetime.now(UTC),
+                actor=actor,
+                action=AuditAction.JOB_RELEASED,
+                outcome=AuditOutcome.FAILURE,
+                series_uid=row["series_uid"],
+                job_id=job_id,
+                reason=reason.code,
+                details={"detail": reason.detail, "strikes": row["strikes"] + 1},
+            )
+            audit.append(connection, event)
+            ring(connection, job_id, Queue(row["queue"]))
+        return True
+
     def reopen_for_annotation(self, series_uid: SeriesUID) -> JobId | None:
         """Have a series analysed again if its last analysis did not know all contours that reference it now.
 
         Returns the job that will do it; None when there is no such series here or nothing new to know.
         """
         with self._database.write() as connection:
-            now = datetime.now(UTC)
-            row = latest_job(connection, series_uid)
-            if row is None or JobState(row["state"]) in (JobState.COLLECTING, JobState.WAITING):
-                return None
-            if row["manifest"] == _manifest(connection, series_uid):
-                return None
-            if JobState(row["state"]) is not JobState.RUNNING:
-                version = row["version"] + 1
-                job_id = insert_job(connection, series_uid, version, JobState.WAITING, now, supersedes=row["id"])
-            else:
-                values = {"state": JobState.WAITING.value, "token": row["token"] + 1, "lease_owner": "", "step": ""}
-                connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(values))
-                job_id = JobId(row["id"])
-            audit.append(connection, reopened(series_uid, job_id, now, "a contour for it is here"))
-            return job_id
+            return reopen(connection, series_uid, datetime.now(UTC), "a contour for it is here")
 
-    def retry(self, job_id: JobId) -> None:
-        """Have a job run, or its failed deliveries sent, again.
+    def retry(self, job_id: JobId, by: str = "operator") -> None:
+        """Have a job run, or its failed deliveries sent, again; ``by``: whom the audit trail names.
 
         Raises:
             UsageError: there is no such job, or its state does not allow it.
@@ -242,17 +340,20 @@ class JobStore:
             if row is None:
                 raise UsageError(f"there is no job {job_id}")
             state = JobState(row["state"])
-            if state is JobState.DELIVERING:
+            if state in _WITH_DELIVERIES:
                 _retry_deliveries(connection, job_id, now)
             elif state in _AFTER_A_VERDICT:
                 _require_newest(connection, row)
-                values = {"state": JobState.WAITING.value, "reason": "", "detail": "", "strikes": 0, "not_before": None}
+                # What its notice says is about to be judged anew.
+                withdraw_unsent(connection, [job_id])
+                values = {"reason": "", "detail": "", "strikes": 0, "not_before": None}
+                values = _queued(connection, job_id, values)
                 connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
             else:
                 raise UsageError(f"job {job_id} is {state}: it cannot be retried")
             event = AuditEvent(
                 at=now,
-                actor="operator",
+                actor=by,
                 action=AuditAction.JOB_RETRIED,
                 outcome=AuditOutcome.SUCCESS,
                 series_uid=row["series_uid"],
@@ -296,6 +397,13 @@ class JobStore:
         found = dict(pairs(rows))
         return {state: found.get(state.value, 0) for state in JobState}
 
+    def depth(self) -> dict[Queue, int]:
+        """How many jobs wait in each queue."""
+        query = select(jobs.c.queue, func.count()).where(jobs.c.state == JobState.WAITING.value).group_by(jobs.c.queue)
+        with self._database.read() as connection:
+            found = dict(pairs(connection.execute(query).all()))
+        return {queue: found.get(queue.value, 0) for queue in Queue}
+
     def oldest_waiting(self) -> datetime | None:
         """Since when the oldest waiting job waits."""
         with self._database.read() as connection:
@@ -308,6 +416,68 @@ class JobStore:
         with self._database.read() as connection:
             moment: datetime | None = connection.scalar(select(func.max(series.c.last_received_at)))
         return moment
+
+
+def reopen(connection: Connection, series_uid: SeriesUID, now: datetime, why: str) -> JobId | None:
+    """Have a series analysed again if more is known of it now than when it was analysed.
+
+    Returns the job that will do it; None when there is no such series here or nothing new to know.
+    """
+    row = latest_job(connection, series_uid)
+    if row is None or JobState(row["state"]) in (JobState.COLLECTING, JobState.WAITING):
+        return None
+    if row["manifest"] == _manifest(connection, series_uid):
+        return None
+    if JobState(row["state"]) is not JobState.RUNNING:
+        version = row["version"] + 1
+        job_id = insert_job(connection, series_uid, version, JobState.WAITING, now, supersedes=row["id"])
+    else:
+        job_id = JobId(row["id"])
+        values = _queued(connection, job_id, {"token": row["token"] + 1, "lease_owner": "", "step": ""})
+        connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
+    audit.append(connection, reopened(series_uid, job_id, now, why))
+    return job_id
+
+
+def _siblings(series_uid: SeriesUID, modality: str) -> Select[Any]:
+    mine, newer = series.alias("mine"), jobs.alias("newer")
+    is_newest = ~exists().where(newer.c.series_uid == jobs.c.series_uid, newer.c.version > jobs.c.version)
+    same = and_(
+        series.c.study_uid == mine.c.study_uid,
+        series.c.patient_id == mine.c.patient_id,
+        series.c.issuer == mine.c.issuer,
+        series.c.series_uid != mine.c.series_uid,
+    )
+    return (
+        select(jobs.c.id, jobs.c.series_uid, jobs.c.state, jobs.c.reason)
+        .join(series, series.c.series_uid == jobs.c.series_uid)
+        .join(mine, same)
+        .where(mine.c.series_uid == series_uid, series.c.modality == modality, ~series.c.in_conflict, is_newest)
+        .order_by(jobs.c.series_uid)
+    )
+
+
+def _wake(connection: Connection, series_uid: SeriesUID, state: JobState, reason: ReasonCode, now: datetime) -> None:
+    """Have the series of the same study judged anew whose newest job is in ``state`` for ``reason``."""
+    study = select(series.c.study_uid).where(series.c.series_uid == series_uid).scalar_subquery()
+    of_the_study = select(series.c.series_uid).where(series.c.study_uid == study, series.c.series_uid != series_uid)
+    newer = jobs.alias("newer")
+    is_newest = ~exists().where(newer.c.series_uid == jobs.c.series_uid, newer.c.version > jobs.c.version)
+    values = {
+        "state": JobState.WAITING.value, "queue": Queue.CPU.value, "not_before": None, "reason": "", "detail": "",
+    }  # fmt: skip
+    woken = connection.execute(
+        update(jobs)
+        .where(
+            jobs.c.series_uid.in_(of_the_study), jobs.c.state == state.value, jobs.c.reason == reason.name, is_newest
+        )
+        .values(values)
+        .returning(jobs.c.id, jobs.c.series_uid)
+    ).all()
+    for row in woken:
+        ring(connection, row.id, Queue.CPU)
+    why = "the other series of the study has ended" if state is JobState.NOT_ANALYSED else "the other series is here"
+    audit.append(connection, *(reopened(row.series_uid, row.id, now, why) for row in woken))
 
 
 def insert_step(connection: Connection, claim: Claim, record: StepRecord) -> None:
@@ -325,37 +495,79 @@ def insert_step(connection: Connection, claim: Claim, record: StepRecord) -> Non
     )
 
 
-def supersede(connection: Connection, claim: Claim, now: datetime) -> None:
+def supersede(connection: Connection, claim: Claim, now: datetime, replaces: Collection[JobId] = ()) -> None:
     """Mark every earlier version of the series of ``claim`` as superseded, and keep back what was not sent yet.
 
-    Every one: the version just before may have ended without a verdict that replaced the one before it.
+    Every one: the version just before may have ended without a verdict that replaced the one before it. So are the jobs
+    of other series in ``replaces`` that have results.
     """
     replaceable = [state.value for state in _REPLACEABLE]
-    replaced = connection.scalars(
+    earlier = and_(jobs.c.series_uid == claim.series_uid, jobs.c.version < claim.version, jobs.c.state.in_(replaceable))
+    of_others = and_(jobs.c.id.in_(list(replaces)), jobs.c.state.in_([state.value for state in _WITH_RESULTS]))
+    rows = connection.execute(
         update(jobs)
-        .where(jobs.c.series_uid == claim.series_uid, jobs.c.version < claim.version, jobs.c.state.in_(replaceable))
+        .where(or_(earlier, of_others))
         .values(state=JobState.SUPERSEDED.value)
-        .returning(jobs.c.id)
+        .returning(jobs.c.id, jobs.c.series_uid)
     ).all()
-    unsent = (DeliveryState.PENDING.value, DeliveryState.FAILED.value)
-    connection.execute(
-        update(outbox)
-        .where(outbox.c.job_id.in_(replaced), outbox.c.state.in_(unsent))
-        .values(state=DeliveryState.WITHDRAWN.value)
-    )
+    replaced = [row.id for row in rows]
+    withdraw_unsent(connection, replaced)
     events = [
         AuditEvent(
             at=now,
             actor="node",
             action=AuditAction.JOB_SUPERSEDED,
             outcome=AuditOutcome.SUCCESS,
-            series_uid=claim.series_uid,
-            job_id=job_id,
+            series_uid=row.series_uid,
+            job_id=row.id,
             details={"by": claim.job_id},
         )
-        for job_id in replaced
+        for row in rows
     ]
     audit.append(connection, *events)
+
+
+def conclude(
+    connection: Connection,
+    claim: Claim,
+    state: JobState,
+    reason: Reason | None,
+    event: AuditEvent,
+    *,
+    makes_way: bool = False,
+) -> bool:
+    """End the job of ``claim`` without results in the transaction of ``connection``; False when it has been lost.
+
+    ``makes_way``: the series that stood back for this one are judged anew.
+    """
+    now = datetime.now(UTC)
+    values = {"state": state.value, "finished_at": now, "lease_owner": "", "step": ""}
+    values |= {"reason": reason.code.name, "detail": reason.detail} if reason else {}
+    if connection.execute(update(jobs).where(_is_ours(claim)).values(values)).rowcount != 1:
+        return False
+    audit.append(connection, event)
+    if makes_way:
+        _wake(connection, claim.series_uid, JobState.NOT_ANALYSED, ReasonCode.BETTER_SERIES, now)
+    if state is not JobState.QUARANTINED:
+        supersede(connection, claim, now)
+    return True
+
+
+def withdraw_unsent(connection: Connection, job_ids: Sequence[str]) -> None:
+    """Keep back what was not sent of ``job_ids``, and wait for no commitment to what was."""
+    unsent = (DeliveryState.PENDING.value, DeliveryState.FAILED.value, DeliveryState.HELD.value)
+    connection.execute(
+        update(outbox)
+        .where(outbox.c.job_id.in_(job_ids), outbox.c.state.in_(unsent))
+        .values(state=DeliveryState.WITHDRAWN.value)
+    )
+    # What is stored is: nobody waits any more for an archive to commit to what is not meant any more.
+    stored = (DeliveryState.STORED.value, DeliveryState.COMMITMENT_REQUESTED.value)
+    connection.execute(
+        update(outbox)
+        .where(outbox.c.job_id.in_(job_ids), outbox.c.state.in_(stored))
+        .values(state=DeliveryState.STORED.value, awaits_commitment=False)
+    )
 
 
 def give_back_if_changed(connection: Connection, claim: Claim, now: datetime) -> bool:
@@ -365,7 +577,8 @@ def give_back_if_changed(connection: Connection, claim: Claim, now: datetime) ->
     """
     if _manifest(connection, claim.series_uid) == claim.manifest:
         return False
-    values = {"state": JobState.WAITING.value, "token": claim.token + 1, "lease_owner": "", "step": ""}
+    values = {"token": claim.token + 1, "lease_owner": "", "step": ""}
+    values = _queued(connection, claim.job_id, values)
     if connection.execute(update(jobs).where(_is_ours(claim)).values(values)).rowcount:
         audit.append(connection, reopened(claim.series_uid, claim.job_id, now, "a contour came while it was analysed"))
     return True
@@ -380,7 +593,13 @@ def _is_ours(claim: Claim) -> Any:
     return and_(jobs.c.id == claim.job_id, jobs.c.token == claim.token, jobs.c.state == JobState.RUNNING.value)
 
 
-def _claimable(now: datetime, leases: Sequence[Lease]) -> Select[Any]:
+def _queued(connection: Connection, job_id: JobId, values: Mapping[str, Any]) -> dict[str, Any]:
+    """``values`` for a job that waits to be begun anew, and the bell for it."""
+    ring(connection, job_id, Queue.CPU)
+    return {"state": JobState.WAITING.value, "queue": Queue.CPU.value, **values}
+
+
+def _claimable(now: datetime, leases: Sequence[Lease], queues: Collection[Queue]) -> Select[Any]:
     # What was claimed later than now was claimed before the clock was set back: its waiting time says nothing.
     is_due = or_(jobs.c.not_before.is_(None), jobs.c.not_before <= now, jobs.c.claimed_at > now)
     waiting = and_(jobs.c.state == JobState.WAITING.value, is_due)
@@ -389,10 +608,15 @@ def _claimable(now: datetime, leases: Sequence[Lease]) -> Select[Any]:
     return (
         select(jobs, series.c.study_uid)
         .join(series, series.c.series_uid == jobs.c.series_uid)
-        .where(or_(waiting, abandoned))
-        .order_by(jobs.c.completed_at, jobs.c.id)
-        .limit(1)
+        .where(jobs.c.queue.in_([queue.value for queue in queues]), or_(waiting, abandoned))
     )
+
+
+def _in_order(found: Select[Any], now: datetime, *, by_age: bool) -> Select[Any]:
+    """The first of what can be claimed; ``by_age``: nobody who has waited for long is overtaken."""
+    has_aged = jobs.c.completed_at <= now - AGED_AFTER
+    urgency = case((has_aged, 1), else_=series.c.urgency) if by_age else series.c.urgency
+    return found.order_by(urgency.desc(), jobs.c.completed_at, jobs.c.id).limit(1)
 
 
 def _take(connection: Connection, row: RowMapping, worker: str, strikes: int, now: datetime) -> Claim:
@@ -437,6 +661,8 @@ def _take(connection: Connection, row: RowMapping, worker: str, strikes: int, no
         completed_at=row["completed_at"],
         supersedes=_replaced(connection, row),
         strikes=strikes,
+        last_step=row["step"],
+        last_error=row["detail"] if row["reason"] == ReasonCode.WORKER_ENDED.name else "",
     )
 
 
@@ -448,8 +674,13 @@ def _replaced(connection: Connection, row: RowMapping) -> JobId | None:
     return JobId(job_id) if job_id else None
 
 
+def struck_out(last_step: str, last_error: str) -> Reason:
+    """Why a job that has ended three workers is held."""
+    return Reason(ReasonCode.STRUCK_OUT, f"last step: {last_error or last_step or 'none'}")
+
+
 def _strike_out(connection: Connection, row: RowMapping, now: datetime) -> None:
-    reason = Reason(ReasonCode.STRUCK_OUT, f"last step: {row['step'] or 'none'}")
+    reason = struck_out(row["step"], row["detail"] if row["reason"] == ReasonCode.WORKER_ENDED.name else "")
     values = {
         "state": JobState.QUARANTINED.value,
         "token": row["token"] + 1,
@@ -459,6 +690,7 @@ def _strike_out(connection: Connection, row: RowMapping, now: datetime) -> None:
         "lease_owner": "",
     }
     connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(values))
+    _wake(connection, SeriesUID(row["series_uid"]), JobState.NOT_ANALYSED, ReasonCode.BETTER_SERIES, now)
     event = AuditEvent(
         at=now,
         actor="node",
@@ -474,7 +706,10 @@ def _strike_out(connection: Connection, row: RowMapping, now: datetime) -> None:
 
 
 def _manifest(connection: Connection, series_uid: SeriesUID) -> str:
-    """SHA-256 over UID and digest of every instance of a series and of every contour that references it."""
+    """SHA-256 over UID and digest of every instance of a series and of every contour that references it.
+
+    And over what an archive has corrected of the study's identity: other results, other UIDs.
+    """
     references = select(annotation_references.c.sop_instance_uid).where(
         annotation_references.c.series_uid == series_uid
     )
@@ -482,7 +717,20 @@ def _manifest(connection: Connection, series_uid: SeriesUID) -> str:
         or_(instances.c.series_uid == series_uid, instances.c.sop_instance_uid.in_(references))
     )
     lines = sorted(f"{uid} {sha}" for uid, sha in connection.execute(query))
+    lines += _correction(connection, series_uid)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _correction(connection: Connection, series_uid: SeriesUID) -> list[str]:
+    """The newest correction of the identity of a series' study as a line, if there is one."""
+    found = connection.scalar(
+        select(identity_corrections.c.attributes)
+        .join(series, series.c.study_uid == identity_corrections.c.study_uid)
+        .where(series.c.series_uid == series_uid)
+        .order_by(identity_corrections.c.id.desc())
+        .limit(1)
+    )
+    return [json.dumps(found, sort_keys=True)] if found else []
 
 
 def _require_newest(connection: Connection, row: RowMapping) -> None:
@@ -495,7 +743,7 @@ def _require_newest(connection: Connection, row: RowMapping) -> None:
 def _retry_deliveries(connection: Connection, job_id: JobId, now: datetime) -> None:
     connection.execute(
         update(outbox)
-        .where(outbox.c.job_id == job_id, outbox.c.state == DeliveryState.FAILED.value)
+        .where(outbox.c.job_id == job_id, outbox.c.state.in_([state.value for state in WAITS_FOR_A_PERSON]))
         .values(state=DeliveryState.PENDING.value, next_attempt_at=now, attempts=0)
     )
 

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Select, Table, and
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
 from node.domain.identifiers import SeriesUID
 from node.domain.lifecycle import DeliveryState, JobState
-from node.domain.reporting import ObjectKind
+from node.domain.reporting import CITED_KINDS, ObjectKind
 from node.store import audit
 from node.store.blobs import BlobStore, FoundFile
 from node.store.inbox import latest_job
@@ -31,11 +31,12 @@ GRACE: Final = timedelta(hours=6)
 and its row, and longer than somebody sets a clock."""
 
 _OVER: Final = (JobState.DONE, JobState.NOT_ANALYSED, JobState.SUPERSEDED, JobState.RETRACTED)
-_SENT: Final = (DeliveryState.STORED, DeliveryState.WITHDRAWN)
+_SENT: Final = (DeliveryState.STORED, DeliveryState.COMMITTED, DeliveryState.WITHDRAWN)
 _BATCH: Final = 400
 _NS_PER_S: Final = 10**9
-# Structured reports are kept: they are small, and a newer version cites them.
-_IS_LIVE_RESULT: Final = and_(results.c.kind != ObjectKind.STRUCTURED_REPORT.name, results.c.pruned_at.is_(None))
+# Kept because they are small: structured reports, which a newer version cites, and messages, which may be taken back.
+_KEPT: Final = tuple(kind.name for kind in (*CITED_KINDS, ObjectKind.MESSAGE))
+_IS_LIVE_RESULT: Final = and_(results.c.kind.not_in(_KEPT), results.c.pruned_at.is_(None))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """The way to the database: engines, short transactions, migrations."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,23 +15,39 @@ from sqlalchemy import Connection, Engine, Row, create_engine, event, inspect, m
 from sqlalchemy.exc import OperationalError, TimeoutError  # noqa: A004 — SQLAlchemy's, of the connection pool
 
 import migrations
+from node.domain.identifiers import JobId
+from node.domain.lifecycle import Queue
 from node.errors import Fatal, NoRoom, Retryable
+from node.store.chain import AUDIT_KEY, PENDING, flush
 
 _BUSY_TIMEOUT_S: Final = 30
 # A disk that is full also shows when SQLite's index of its log cannot grow.
 _SQLITE_IS_FULL: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
 _POSTGRESQL_IS_FULL: Final = "53100"
 """SQLSTATE disk_full (PostgreSQL, appendix A)."""
+_RINGS: Final = "celadon_rings"
+
+Bell = Callable[[Queue, JobId], None]
+"""Told of each job that waits for a worker, once that is true; returns at once and raises nothing."""
+
+
+def silence(_queue: Queue, _job_id: JobId) -> None:
+    """The bell of a node whose workers look for themselves."""
 
 
 class Database:
     """One engine; every use is a short transaction."""
 
-    def __init__(self, url: str) -> None:
-        """Open ``url`` (any SQLAlchemy URL); nothing connects until the first transaction."""
+    def __init__(self, url: str, audit_key: bytes | None = None, bell: Bell = silence) -> None:
+        """Open ``url`` (any SQLAlchemy URL); nothing connects until the first transaction.
+
+        ``audit_key``: what the audit trail is chained with; None: rows stand outside of the chain, and show so.
+        ``bell``: rung after the commit for every job that the transaction has waiting.
+        """
+        self._bell = bell
         self._engine = _engine(url)
         # Deferred transactions of SQLite that write later fail at once with SQLITE_BUSY; immediate ones wait.
-        self._writer = self._engine.execution_options(celadon_begin="BEGIN IMMEDIATE")
+        self._writer = self._engine.execution_options(celadon_begin="BEGIN IMMEDIATE", **{AUDIT_KEY: audit_key})
         self.url = url
 
     @contextmanager
@@ -42,7 +59,15 @@ class Database:
             Retryable: the database is locked or gone; nothing was written.
         """
         with _foreign_errors(), self._writer.begin() as connection:
+            connection.info.pop(PENDING, None)
+            rings: dict[JobId, Queue] = {}
+            connection.info[_RINGS] = rings
             yield connection
+            # Last of all: whoever holds the end of the chain waits for nobody else.
+            flush(connection)
+        # Only now: whoever comes running finds what they were called for.
+        for job_id, queue in rings.items():
+            self._bell(queue, job_id)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -83,9 +108,22 @@ class Database:
         if version != head:
             raise Fatal(f"the database is at version {version}, this program needs {head}: run celadon db upgrade")
 
+    def now(self) -> datetime:
+        """What time it is where the database is."""
+        with self.read() as connection:
+            if connection.dialect.name == "postgresql":
+                theirs: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+                return theirs.astimezone(UTC)
+        return datetime.now(UTC)
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+
+def ring(connection: Connection, job_id: JobId, queue: Queue) -> None:
+    """Have the bell rung for a job when the transaction of ``connection`` has been committed, and only then."""
+    connection.info[_RINGS][job_id] = queue
 
 
 def pairs(rows: Iterable[Row[str, int]]) -> Iterator[tuple[str, int]]:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 
 UID = String(64)
@@ -71,6 +72,16 @@ series = Table(
     Column("first_received_at", UtcDateTime, nullable=False),
     Column("last_received_at", UtcDateTime, nullable=False),
     Column("in_conflict", Boolean, nullable=False, default=False),
+    Column("patient_name", Text, nullable=False, server_default=""),
+    Column("birth_date", String(32), nullable=False, server_default=""),
+    Column("sex", String(16), nullable=False, server_default=""),
+    Column("accession", Text, nullable=False, server_default=""),
+    Column("study_date", String(16), nullable=False, server_default=""),
+    Column("description", Text, nullable=False, server_default=""),
+    # Patient ID, accession number and name in lower case.
+    Column("search", Text, nullable=False, server_default=""),
+    # 1: STAT.
+    Column("urgency", Integer, nullable=False, server_default="0"),
     comment="One row a received series; in_conflict: instances of another patient or study share its UID",
 )
 
@@ -120,6 +131,7 @@ jobs = Table(
     Column("series_uid", UID, ForeignKey("series.series_uid"), nullable=False, index=True),
     Column("version", Integer, nullable=False),
     Column("state", String(16), nullable=False),
+    Column("queue", String(8), nullable=False, default="cpu", server_default="cpu"),
     Column("step", String(32), nullable=False, default=""),
     Column("reason", String(64), nullable=False, default=""),
     Column("detail", Text, nullable=False, default=""),
@@ -139,6 +151,8 @@ jobs = Table(
     Column("delivered_at", UtcDateTime),
     UniqueConstraint("series_uid", "version"),
     Index("ix_jobs_state_completed_at", "state", "completed_at"),
+    Index("ix_jobs_created_at_id", "created_at", "id"),
+    Index("ix_jobs_state_created_at_id", "state", "created_at", "id"),
     comment="One row an analysis; token: the fencing token; fixed_at: the date and time inside the results",
 )
 
@@ -178,16 +192,43 @@ outbox = Table(
     Column("job_id", String(32), ForeignKey("jobs.id"), nullable=False, index=True),
     Column("sop_instance_uid", UID, ForeignKey("results.sop_instance_uid"), nullable=False),
     Column("destination", String(64), nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("state", String(32), nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
     Column("next_attempt_at", UtcDateTime, nullable=False),
     Column("lease_owner", String(128), nullable=False, default=""),
     Column("lease_expires_at", UtcDateTime),
     Column("detail", Text, nullable=False, default=""),
     Column("stored_at", UtcDateTime),
+    Column("awaits_commitment", Boolean, nullable=False, default=False, server_default=false()),
+    Column("transaction_uid", UID, nullable=False, default="", server_default=""),
+    Column("requested_at", UtcDateTime),
+    Column("committed_at", UtcDateTime),
     UniqueConstraint("sop_instance_uid", "destination"),
     Index("ix_outbox_state_next_attempt_at", "state", "next_attempt_at"),
     comment="One row an object and destination",
+)
+
+commitments = Table(
+    "commitments",
+    metadata,
+    Column("transaction_uid", UID, primary_key=True),
+    Column("job_id", String(32), ForeignKey("jobs.id"), nullable=False, index=True),
+    Column("destination", String(64), nullable=False),
+    Column("requested_at", UtcDateTime, nullable=False),
+    Column("reported_at", UtcDateTime),
+    Column("instances", JSON, nullable=False),
+    comment="One row a request for storage commitment, written before it is sent",
+)
+
+identity_corrections = Table(
+    "identity_corrections",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("study_uid", UID, nullable=False, index=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("destination", String(64), nullable=False),
+    Column("attributes", JSON, nullable=False),
+    comment="Whom the archive has a study filed under, where that is not as it came; the newest row counts",
 )
 
 store_identity = Table(
@@ -211,7 +252,20 @@ audit = Table(
     Column("job_id", String(32), nullable=False, default="", index=True),
     Column("reason", String(64), nullable=False, default=""),
     Column("details", JSON, nullable=False),
+    # HMAC over the row and the mac of the row before; empty where nothing is chained.
+    Column("mac", DIGEST, nullable=False, server_default=""),
     comment="Append-only: triggers refuse UPDATE and DELETE",
+)
+
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("only", Integer, primary_key=True, autoincrement=False),
+    Column("last_id", BigInteger, nullable=False),
+    Column("mac", DIGEST, nullable=False),
+    Column("chained_from", BigInteger, nullable=False),
+    Column("seal", DIGEST, nullable=False),
+    comment="One row: where the chain ends; seal: HMAC over the others, so that a cut tail shows",
 )
 
 clinical_values = Table(
@@ -296,4 +350,143 @@ hl7_messages = Table(
     Column("count", Integer, nullable=False),
     UniqueConstraint("sender", "control_id", "sha256"),
     comment="One row an HL7 message that was acknowledged: one that comes again is known; sha256: of all but its MSH",
+)
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("job_id", String(32), ForeignKey("jobs.id"), primary_key=True),
+    Column("token", Integer, primary_key=True, autoincrement=False),
+    Column("summary", String(128), nullable=False),
+    Column("document", JSON, nullable=False),
+    Column("is_blinded", Boolean, nullable=False, server_default="0"),
+    comment="What the page shows of a result; it counts while its token is that of the job",
+)
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("job_id", String(32), ForeignKey("jobs.id"), nullable=False, index=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("reader", String(128), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("own_class", String(64), nullable=False, default=""),
+    Column("reason", Text, nullable=False, default=""),
+    Column("predictor", String(64), nullable=False, default=""),
+    Column("digest", DIGEST, nullable=False, default=""),
+    Column("conclusion", String(64), nullable=False, default=""),
+    Column("source_uid", UID, nullable=False, server_default="", index=True),
+    comment="Append-only: what readers said of results; the newest of a reader about a job counts",
+)
+
+observations = Table(
+    "observations",
+    metadata,
+    Column("job_id", String(32), ForeignKey("jobs.id"), primary_key=True),
+    Column("token", Integer, primary_key=True, autoincrement=False),
+    Column("at", UtcDateTime, nullable=False, index=True),
+    Column("digest", DIGEST, nullable=False),
+    Column("conclusion", String(64), nullable=False),
+    Column("scores", JSON, nullable=False),
+    Column("inputs", JSON, nullable=False),
+    Column("scanner", String(128), nullable=False),
+    Column("kernel", String(128), nullable=False),
+    Column("used", Integer, nullable=False),
+    Column("imputed", Integer, nullable=False),
+    comment="What is watched of a result over time; it counts while its token is that of the job",
+)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("study_uid", UID, nullable=False, index=True),
+    Column("question", String(32), nullable=False),
+    Column("answer", String(64), nullable=False),
+    Column("determined_at", String(10), nullable=False, default=""),
+    Column("source", Text, nullable=False, default=""),
+    Column("entered_by", String(128), nullable=False),
+    Column("at", UtcDateTime, nullable=False, index=True),
+    comment="Append-only: what turned out to be true; the newest of a study and question counts",
+)
+
+unblindings = Table(
+    "unblindings",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("job_id", String(32), ForeignKey("jobs.id"), nullable=False, index=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("by", String(128), nullable=False),
+    Column("reason", Text, nullable=False),
+    comment="Append-only: who looked at a result of silent mode, and why; from then on it is shown",
+)
+
+audit_forwarding = Table(
+    "audit_forwarding",
+    metadata,
+    Column("destination", String(64), primary_key=True),
+    Column("last_id", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("detail", Text, nullable=False, default=""),
+    Column("sent_at", UtcDateTime),
+    Column("token", Integer, nullable=False, default=0),
+    Column("lease_owner", String(128), nullable=False, default=""),
+    Column("lease_expires_at", UtcDateTime),
+    comment="One row an audit repository: up to which row of the trail it has every message",
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("password", Text, nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("disabled_at", UtcDateTime),
+    comment="Who may use the page; password: argon2id, empty for people of an identity provider",
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", DIGEST, primary_key=True),
+    Column("name", String(64), nullable=False, index=True),
+    Column("role", String(16), nullable=False),
+    Column("is_local", Boolean, nullable=False),
+    Column("began_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    comment="Who is signed in; digest: SHA-256 of the cookie",
+)
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("digest", DIGEST, primary_key=True),
+    Column("name", String(64), ForeignKey("users.name"), nullable=False, index=True),
+    Column("label", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("revoked_at", UtcDateTime),
+    comment="What programs sign in with; digest: SHA-256 of the token",
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("label", String(64), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+    comment="How often something has happened that leaves no row of its own",
+)
+
+alarms = Table(
+    "alarms",
+    metadata,
+    Column("kind", String(32), primary_key=True),
+    Column("since", UtcDateTime, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("is_over", Boolean, nullable=False),
+    Column("is_told", Boolean, nullable=False),
+    comment="What is raised, or over and not said yet",
 )

@@ -1,6 +1,6 @@
 """Locate the ROI: ask the configured segmenters in order for a lesion in an organ that some predictor handles."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from node.dicom.sandbox import Decoder
 from node.domain.coding import Anatomy
@@ -13,21 +13,27 @@ from workers.stored import stored_file
 
 
 def read_annotations(instances: Sequence[Instance], series: Series, decoder: Decoder) -> tuple[Annotation, ...]:
-    """The contours among ``instances`` that are about this series: same patient, same study, not made by Celadon.
+    """The contours among ``instances`` that are about this series, as ``usable`` says.
 
     Raises:
         Refused: one of them cannot be read.
         Quarantined: a stored file is gone.
     """
-    found = []
-    for instance in instances:
-        if instance.patient.key() != series.patient.key() or instance.study_uid != series.study_uid:
-            # A contour that claims this series but another patient is never used.
-            continue
-        if instance.attributes.get("Manufacturer") == MANUFACTURER:
-            continue
-        found.append(decoder.read_annotation(stored_file(instance)))
-    return tuple(found)
+    return tuple(decoder.read_annotation(stored_file(instance)) for instance in usable(instances, series))
+
+
+def usable(instances: Iterable[Instance], series: Series) -> tuple[Instance, ...]:
+    """Those contour objects that may speak for this series: same patient, same study, not made by Celadon.
+
+    One that claims this series but another patient is never used.
+    """
+    return tuple(
+        instance
+        for instance in instances
+        if instance.patient.key() == series.patient.key()
+        and instance.study_uid == series.study_uid
+        and instance.attributes.get("Manufacturer") != MANUFACTURER
+    )
 
 
 def locate_roi(
@@ -35,10 +41,21 @@ def locate_roi(
 ) -> Roi:
     """The largest lesion that the first segmenter with an answer finds; each is asked about the organs beside it.
 
+    Contours of organs alone say nothing about lesions: the next segmenter is asked, and when none has an answer, theirs
+    is the reason.
+
     Raises:
         Refused: no lesion was found, or what was found cannot be right.
     """
+    silent = Refused(ReasonCode.ROI_NOT_FOUND)
     for segmenter, organs in segmenters:
-        if found := segmenter.locate(volume, annotations, organs):
+        try:
+            found = segmenter.locate(volume, annotations, organs)
+        except Refused as exc:
+            if exc.reason.code is not ReasonCode.ROI_NO_LESION:
+                raise
+            silent = exc
+            continue
+        if found:
             return found[0]
-    raise Refused(ReasonCode.ROI_NOT_FOUND)
+    raise silent
