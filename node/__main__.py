@@ -5,15 +5,17 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
-from node import clinical_commands
+from node import audit_commands, clinical_commands, outcome_commands, research_commands, user_commands
 from node.errors import CeladonError, UsageError
 
 if TYPE_CHECKING:
+    from node.dicom.commitment import Desk
     from node.dicom.completion import CountInArchive
     from node.settings import Settings
     from node.stores import Stores
@@ -30,11 +32,27 @@ app.add_typer(db, name="db")
 models = typer.Typer(help="The model bundles: what ships, and what was added.", no_args_is_help=True)
 app.add_typer(models, name="models")
 app.add_typer(clinical_commands.app, name="clinical")
+app.add_typer(user_commands.app, name="users")
+app.add_typer(audit_commands.app, name="audit")
+app.add_typer(research_commands.biomarker, name="biomarker")
+app.add_typer(research_commands.readers, name="readers")
+app.add_typer(research_commands.sample_size, name="sample-size")
+app.add_typer(research_commands.published, name="published")
+app.add_typer(outcome_commands.app, name="outcomes")
 
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file (default: celadon.toml here, if any).")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else.")]
 ReadyFd = Annotated[int | None, typer.Option("--ready-fd", hidden=True)]
 Parent = Annotated[int | None, typer.Option("--parent", hidden=True)]
+
+
+class WorkQueue(StrEnum):
+    """Whose work a machine does."""
+
+    CPU = "cpu"
+    GPU = "gpu"
+    ALL = "all"
+
 
 NOT_WELL: Final = 1
 WRONG_USAGE: Final = 2
@@ -44,14 +62,17 @@ COUNT_WITHIN_S: Final = 5.0
 
 @app.command()
 def up(config: Config = None) -> None:
-    """Run the whole node on this machine: listener, workers and deliverer. SIGTERM drains and stops it."""
+    """Run the whole node on this machine: listener, workers, deliverer and page. SIGTERM drains and stops it."""
     _replace_by("node.supervisor", "up", config)
 
 
 @app.command()
-def work(config: Config = None) -> None:
-    """Run the working processes alone: analysers and a deliverer."""
-    _replace_by("node.supervisor", "work", config)
+def work(
+    config: Config = None,
+    queue: Annotated[WorkQueue, typer.Option(help="cpu: headers, contours, delivery; gpu: models.")] = WorkQueue.ALL,
+) -> None:
+    """Run the working processes alone: analysers, and a deliverer where the CPU's work is done."""
+    _replace_by("node.supervisor", "work", config, "--queue", queue.value)
 
 
 @app.command()
@@ -61,8 +82,10 @@ def listen(config: Config = None, ready_fd: ReadyFd = None, parent: Parent = Non
     from node.dicom.completion import CompletionWatch
     from node.dicom.listener import Listener
     from node.housekeeping import tidy_in_background
+    from node.prioritising import Prioritised
     from node.settings import read_settings
     from node.stopping import StopRequest
+    from node.store.counters import Counted
     from node.stores import Stores
 
     log.configure("listener")
@@ -73,14 +96,22 @@ def listen(config: Config = None, ready_fd: ReadyFd = None, parent: Parent = Non
     stop = StopRequest()
     stop.install()
     watch = CompletionWatch(
-        stores.jobs,
+        Prioritised(stores, settings.rules),
         lambda uid: stores.inbox.series(uid).instances,
         quiet_min_s=settings.completion.quiet_min_s,
         quiet_max_s=settings.completion.quiet_max_s,
         count_in_archive=_count_in_archive(settings),
     )
     watch.resume(stores.inbox.collecting())
-    listener = Listener(settings.dicom, stores.inbox, watch, stores.audit)
+    counted = {"association": Counted.ASSOCIATION, "refusal": Counted.REFUSED_AT_DOOR}
+    listener = Listener(
+        settings.dicom,
+        stores.inbox,
+        watch,
+        stores.audit,
+        desk=_desk(settings, stores),
+        count=lambda what, kind: stores.counters.add(counted[what], kind),
+    )
     listener.start()
     tidy_in_background(stores.retention)
     if ready_fd is not None:
@@ -90,6 +121,14 @@ def listen(config: Config = None, ready_fd: ReadyFd = None, parent: Parent = Non
     while not stop.wait(1.0) and parent in (None, os.getppid()):
         pass
     listener.stop()
+
+
+@app.command()
+def web(config: Config = None, ready_fd: ReadyFd = None, parent: Parent = None) -> None:
+    """Run the page and the API alone."""
+    from node.web.server import serve
+
+    serve(config, ready_fd, parent)
 
 
 @app.command()
@@ -110,6 +149,16 @@ def status(config: Config = None, json_output: Json = False) -> None:
     from node.console import show_status
 
     _exit_with(show_status(_stores(config), as_json=json_output))
+
+
+@app.command()
+def doctor(config: Config = None, json_output: Json = False) -> None:
+    """Check everything that results depend on; each line says ok, warn or fail, and what helps."""
+    from node.console import show_examination
+    from node.doctor import examine
+    from node.settings import read_settings
+
+    _exit_with(show_examination(examine(read_settings(config)), as_json=json_output))
 
 
 @app.command()
@@ -150,12 +199,53 @@ def show(job: str, config: Config = None, json_output: Json = False) -> None:
 
 
 @app.command()
-def retry(job: str, config: Config = None) -> None:
-    """Run a refused or quarantined job again, or send its failed deliveries again."""
-    from node.domain.identifiers import JobId
+def retry(
+    job: Annotated[str | None, typer.Argument(help="The job; none with --failed.")] = None,
+    config: Config = None,
+    destination: Annotated[str | None, typer.Option(help="Only what goes to this destination.")] = None,
+    instance: Annotated[str | None, typer.Option("--object", help="Only this SOP Instance UID.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Every delivery that waits for a person.")] = False,
+) -> None:
+    """Run a refused or quarantined job again, or send what was not delivered again."""
+    from node.console import retry as retry_now
 
-    _stores(config).jobs.retry(JobId(job))
-    typer.echo(f"job {job} is queued again")
+    _exit_with(retry_now(_stores(config), job, destination, instance, failed=failed))
+
+
+@app.command()
+def retract(
+    job: str,
+    reason: Annotated[str, typer.Option(help="Why, as readers and the audit trail see it; no patient data.")],
+    config: Config = None,
+    by: Annotated[str | None, typer.Option(help="Who withdraws it (default: the user of the system).")] = None,
+) -> None:
+    """Withdraw what was sent of a job, visibly: a rejection note and a notice go wherever its results went."""
+    from node import retraction
+    from node.settings import read_settings
+    from node.stores import Stores
+
+    settings = read_settings(config)
+    done = retraction.retract(Stores.open(settings), settings, job, reason=reason, by=by)
+    where = ", ".join(done.destinations) or "nowhere, since nothing was sent"
+    typer.echo(f"job {job} is retracted: {len(done.objects)} objects; the rejection note and the notice go to {where}")
+
+
+@app.command()
+def unblind(
+    reason: Annotated[str, typer.Option(help="Why; no patient data.")],
+    by: Annotated[str, typer.Option(help="Who unblinds.")],
+    job: Annotated[str | None, typer.Argument(help="The job; none with --predictor.")] = None,
+    config: Config = None,
+    predictor: Annotated[str | None, typer.Option(help="Every result of this predictor.")] = None,
+) -> None:
+    """Show a result of silent mode from now on, or all of a predictor at the end of a silent trial."""
+    findings = _stores(config).findings
+    if (job is None) == (predictor is None):
+        raise UsageError("say which job, or --predictor")
+    if job is not None:
+        findings.unblind(job, by, reason)
+    count = findings.unblind_all(predictor, by, reason) if predictor is not None else 1
+    typer.echo(f"{count} results are shown from now on")
 
 
 @app.command()
@@ -174,10 +264,80 @@ def send(
 def upgrade(config: Config = None) -> None:
     """Bring the database to the schema that this program needs."""
     from node.settings import read_settings
-    from node.store.session import Database
+    from node.stores import open_database
 
-    Database(read_settings(config).url).upgrade()
+    open_database(read_settings(config)).upgrade()
     typer.echo("the database is up to date")
+
+
+@app.command()
+def evaluate(  # noqa: PLR0913, PLR0917 — one argument an option
+    predictions: Annotated[Path | None, typer.Option(help="CSV of recorded predictions: case, p_<class>…")] = None,
+    labels: Annotated[Path | None, typer.Option(help="CSV of what is true: case, label, and more.")] = None,
+    cohort: Annotated[
+        Path | None, typer.Option(help="Instead: CSV of images to be analysed by --bundle: case, image, mask, label…")
+    ] = None,
+    from_node: Annotated[bool, typer.Option("--from-node", help="Instead: what this node has recorded.")] = False,
+    since: Annotated[datetime | None, typer.Option(help="With --from-node: of series completed since.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="With --from-node: and before.")] = None,
+    outcomes: Annotated[
+        Path | None, typer.Option(help="With --from-node: CSV of what is true, by study_uid, accession or patient_id.")
+    ] = None,
+    predictor: Annotated[str, typer.Option(help="With --from-node: whose results (default: the only one's).")] = "",
+    regions: Annotated[str, typer.Option(help="With --cohort: masks, or segmenter (masks are compared).")] = "masks",
+    out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("celadon-evaluation"),
+    positive_from: Annotated[str, typer.Option(help="First positive class (default: the upper half).")] = "",
+    cut_from: Annotated[str, typer.Option(help="Set that chooses a cut, to be applied to the others.")] = "",
+    bundle: Annotated[str, typer.Option(help="Bundle that predicts or did: its card joins the report.")] = "",
+    title: Annotated[str, typer.Option(help="The report's title.")] = "",
+    draws: Annotated[int, typer.Option(min=100, max=100_000, help="Bootstrap draws.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws: the same one gives the same figures.")] = 0,
+    config: Config = None,
+    json_output: Json = False,
+) -> None:
+    """Measure a model on a cohort's images, on recorded predictions, or on what this node has said (silent or not).
+
+    Writes a report as HTML, PDF and JSON.
+    """
+    from node import evaluation_commands
+    from node.settings import read_settings
+
+    asked = evaluation_commands.Asked(
+        predictions, labels, out, positive_from, cut_from, bundle, title, draws, seed, cohort, from_node, regions
+    )
+    evaluation_commands.check(asked)
+    if cohort is not None:
+        _become("workers.evaluation", *evaluation_commands.arguments(asked, config, as_json=json_output))
+    settings = read_settings(config)
+    if from_node:
+        from node.recorded_commands import Recorded, evaluate_recorded
+
+        recorded = Recorded(since, until, outcomes, predictor)
+        _exit_with(evaluate_recorded(settings, asked, recorded, as_json=json_output))
+    else:
+        _exit_with(evaluation_commands.evaluate(settings, asked, as_json=json_output))
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    add_help_option=False,
+)
+def train(context: typer.Context, config: Config = None) -> None:
+    """Train a model on a cohort or on phantoms; ends in a bundle. celadon train TASK --help says more."""
+    from node.settings import read_settings
+
+    if config is not None:
+        read_settings(config)  # no training depends on the node's settings, but a file that is named must be right
+    _become("models.training", *context.args)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    add_help_option=False,
+)
+def study(context: typer.Context) -> None:
+    """Train and judge a paper's models on a cohort, and write its tables and figures: porcelain (seven models)."""
+    _become("workers.study", *context.args)
 
 
 @models.command("list")
@@ -278,23 +438,33 @@ def _exit_with(code: int) -> None:
         raise SystemExit(code)
 
 
-def _replace_by(module: str, task: str, config: Path | None) -> NoReturn:
+def _replace_by(module: str, task: str, config: Path | None, *more: str) -> NoReturn:
     """Become ``python -m module task``: the same process, so that signals and exit codes are its own."""
-    common = ["--config", str(config)] if config else []
-    os.execv(sys.executable, [sys.executable, "-m", module, task, *common])  # noqa: S606 — our own interpreter
+    _become(module, task, *(("--config", str(config)) if config else ()), *more)
+
+
+def _become(module: str, *arguments: str) -> NoReturn:
+    """Become ``python -m module`` with these arguments."""
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606 — our own interpreter
 
 
 def _count_in_archive(settings: "Settings") -> "CountInArchive | None":
     """How the archive that ``completion.query_peer`` names is asked for its count; None when it names none."""
     from node.dicom.peer import Peer
     from node.dicom.query import count_instances
-    from node.domain.identifiers import AeTitle
 
     if settings.completion.query_peer is None:
         return None
-    pacs = settings.pacs[settings.completion.query_peer]
-    peer = Peer(AeTitle(pacs.ae_title), pacs.host, pacs.port)
+    peer = Peer.of(settings.archives[settings.completion.query_peer])
     return lambda study, series: count_instances(peer, settings.dicom.ae_title, study, series, COUNT_WITHIN_S)
+
+
+def _desk(settings: "Settings", stores: "Stores") -> "Desk | None":
+    """Who takes the reports of archives that are asked to commit; None when none is."""
+    from node.dicom.commitment import Desk, reporters
+
+    asked = reporters(settings.archives)
+    return Desk(stores.commitments, asked) if asked else None
 
 
 def _stores(config: Path | None) -> "Stores":

@@ -11,7 +11,7 @@ from node.settings import read_settings
 from node.stopping import StopRequest
 from node.store.audit import AuditTrail
 from node.store.clinical import ClinicalStore
-from node.store.session import Database
+from node.stores import open_database
 
 
 def listen(config: Path | None, ready_fd: int | None = None, parent: int | None = None) -> None:
@@ -27,7 +27,7 @@ def listen(config: Path | None, ready_fd: int | None = None, parent: int | None 
     wanted = settings.clinical.hl7
     if wanted is None:
         raise UsageError("clinical.hl7.port is not set: there is nothing to listen on")
-    database = Database(settings.url)
+    database = open_database(settings)
     database.require_current()
     store = ClinicalStore(database, settings.clinical.issuer)
     stop = StopRequest()

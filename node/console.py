@@ -11,15 +11,18 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from node.clinical_checks import Check, Verdict
 from node.dicom.peer import Peer
 from node.dicom.sending import SendResult, send_files
 from node.domain.clinical import ValueReason
-from node.domain.identifiers import AeTitle
+from node.domain.identifiers import AeTitle, JobId
 from node.domain.lifecycle import DeliveryState, JobState, Step
 from node.domain.reasons import ReasonCode
 from node.errors import UsageError
 from node.store.clinical_status import ClinicalStatus
 from node.store.jobs import JobRecord
+from node.store.outbox import Attention
+from node.store.results import ResultRecord
 from node.store.retention import Swept
 from node.stores import BYTES_PER_GB, Stores
 
@@ -34,17 +37,33 @@ def show_status(stores: Stores, *, as_json: bool) -> int:
     oldest, last = stores.jobs.oldest_waiting(), stores.jobs.last_received()
     clinical = stores.clinical.status()
     pruned, pruned_bytes = stores.retention.totals()
-    needs_a_person = counts[JobState.QUARANTINED] + deliveries[DeliveryState.FAILED]
+    attention = stores.outbox.attention()
+    needs_a_person = counts[JobState.QUARANTINED] + len(attention)
     if as_json:
         _print_json(
             {
                 "jobs": {state.value: count for state, count in counts.items()},
                 "deliveries": {state.value: count for state, count in deliveries.items()},
+                "attention": [
+                    {
+                        "job": one.job_id,
+                        "destination": one.destination,
+                        "state": one.state.value,
+                        "objects": one.count,
+                        "detail": one.detail,
+                    }
+                    for one in attention
+                ],
                 "queue_depth": counts[JobState.WAITING],
+                "queues": {queue.value: count for queue, count in stores.jobs.depth().items()},
                 "oldest_waiting": oldest,
                 "last_received": last,
                 "clinical": asdict(clinical) | {"refused": dict(clinical.refused)},
                 "pruned": {"objects": pruned, "gb": round(pruned_bytes / BYTES_PER_GB, 3)},
+                "alarms": [
+                    {"alarm": one.kind.value, "since": one.since, "detail": one.detail}
+                    for one in stores.alarms.raised()
+                ],
                 "free_gb": round(stores.blobs.free_bytes() / BYTES_PER_GB, 1),
                 "well": needs_a_person == 0,
             }
@@ -55,13 +74,18 @@ def show_status(stores: Stores, *, as_json: bool) -> int:
             table.add_row(f"jobs {state.value}", str(count))
         for delivery, count in deliveries.items():
             table.add_row(f"deliveries {delivery.value}", str(count))
+        for queue, count in stores.jobs.depth().items():
+            table.add_row(f"waiting for workers of queue {queue.value}", str(count))
         table.add_row("oldest waiting since", _moment(oldest))
         table.add_row("last received", _moment(last))
         for name, told in _clinical_lines(clinical):
             table.add_row(name, told)
         table.add_row("pruned images and contours", f"{pruned} ({pruned_bytes / BYTES_PER_GB:.1f} GB)")
         table.add_row("free disk", f"{stores.blobs.free_bytes() / BYTES_PER_GB:.1f} GB")
+        for one in stores.alarms.raised():
+            table.add_row(f"alarm {one.kind.value}", f"since {_moment(one.since)}: {one.detail}")
         Console().print(table)
+        _print_attention(attention)
     return NOT_WELL if needs_a_person else 0
 
 
@@ -75,6 +99,32 @@ def _clinical_lines(clinical: ClinicalStatus) -> Iterator[tuple[str, str]]:
     for source in clinical.sources:
         told = f"not answering: {source.trouble}" if source.trouble else f"gave values to {source.answered} analyses"
         yield f"clinical source {source.source}", f"{told}, the last {_moment(source.last_at)}"
+
+
+def _print_attention(attention: Sequence[Attention]) -> None:
+    """The operator's queue: what was not delivered, why, and how it is sent again."""
+    if not attention:
+        return
+    table = Table(title="Deliveries that wait for a person: celadon retry JOB, or celadon retry --failed")
+    table.add_column("job", no_wrap=True, min_width=_JOB_ID_CHARACTERS)
+    for name in ("destination", "state", "objects", "why"):
+        table.add_column(name, overflow="fold")
+    for one in attention:
+        table.add_row(one.job_id, one.destination, one.state.value, str(one.count), one.detail)
+    Console().print(table)
+
+
+def retry(stores: Stores, job: str | None, destination: str | None, object_uid: str | None, *, failed: bool) -> int:
+    """Run a job again, or send what was not delivered again; says what was done."""
+    if failed == (job is not None):
+        raise UsageError("name a JOB, or say --failed for every delivery that waits for a person")
+    if job is not None and destination is None and object_uid is None:
+        stores.jobs.retry(JobId(job))
+        print(f"job {job} is queued again")  # noqa: T201 — said to a person
+        return 0
+    count = stores.outbox.retry(job, destination, object_uid)
+    print(f"{count} deliveries are queued again")  # noqa: T201 — the same
+    return 0
 
 
 def prune(stores: Stores, days: int | None, *, rehearse: bool, as_json: bool) -> int:
@@ -97,13 +147,29 @@ def prune(stores: Stores, days: int | None, *, rehearse: bool, as_json: bool) ->
     return 0
 
 
+def show_examination(checks: Sequence[Check], *, as_json: bool) -> int:
+    """What the doctor found; 1 when something keeps results from coming."""
+    is_well = not any(check.verdict is Verdict.FAIL for check in checks)
+    if as_json:
+        _print_json({"well": is_well, "checks": [asdict(check) for check in checks]})
+    else:
+        table = Table("check", "is", "detail", "mend", title="Celadon doctor")
+        for check in checks:
+            table.add_row(check.name, check.verdict.value, check.detail, check.mend)
+        Console(markup=False).print(table)
+    return 0 if is_well else NOT_WELL
+
+
 def show_jobs(stores: Stores, *, state: str | None, patient: str | None, since: datetime | None, as_json: bool) -> int:
     """The jobs, newest first."""
     wanted = _state(state)
     moment = since.astimezone(UTC) if since else None
     found = stores.jobs.jobs(state=wanted, patient_id=patient, since=moment)
+    stuck: dict[str, list[str]] = {}
+    for one in stores.outbox.attention():
+        stuck.setdefault(one.job_id, []).append(f"{one.destination}: {one.count} {one.state.value}")
     if as_json:
-        _print_json([_job(record) for record in found])
+        _print_json([_job(record) | {"attention": stuck.get(record.job_id, [])} for record in found])
         return 0
     table = Table(title=f"{len(found)} jobs")
     # The id is what the other commands ask for: it is never cut, whatever the width of the terminal.
@@ -112,7 +178,8 @@ def show_jobs(stores: Stores, *, state: str | None, patient: str | None, since: 
         table.add_column(name, overflow="fold")
     for record in found:
         table.add_row(
-            record.job_id, record.shown_state, record.patient_id, record.modality, record.predictor, record.reason,
+            record.job_id, record.shown_state, record.patient_id, record.modality, record.predictor,
+            "\n".join(filter(None, (record.reason, *stuck.get(record.job_id, ())))),
             f"{record.last_received_at.astimezone():%m-%d %H:%M}",
         )  # fmt: skip
     Console().print(table)
@@ -134,10 +201,22 @@ def show_job(stores: Stores, job_id: str, *, as_json: bool) -> int:
 
 def describe_job(stores: Stores, record: JobRecord) -> dict[str, Any]:
     """Everything that is known of a job, as a document."""
-    deliveries: dict[str, list[dict[str, str]]] = {}
-    for uid, destination, state, detail in stores.outbox.of(record.job_id):
-        deliveries.setdefault(uid, []).append({"destination": destination, "state": state.value, "detail": detail})
+    blinded = stores.findings.is_blinded(record.job_id)
+    deliveries: dict[str, list[dict[str, Any]]] = {}
+    for one in stores.outbox.rows(record.job_id):
+        deliveries.setdefault(one.object_uid, []).append(
+            {
+                "destination": one.destination,
+                "state": one.state.value,
+                "detail": one.detail,
+                "attempts": one.attempts,
+                "next_attempt_at": one.next_attempt_at if one.state is DeliveryState.PENDING else None,
+                "stored_at": one.stored_at,
+                "committed_at": one.committed_at,
+            }
+        )
     return _job(record) | {
+        "blinded": blinded,
         "steps": [
             {
                 "step": step.step.value,
@@ -155,12 +234,17 @@ def describe_job(stores: Stores, record: JobRecord) -> dict[str, Any]:
                 "series_uid": made.series_uid,
                 "series_description": made.series_description,
                 "pruned_at": made.pruned_at,
-                "numbers": [{"name": one.name, "value": one.value, "unit": one.unit} for one in made.numbers],
+                # Not of a result of silent mode before somebody has unblinded it.
+                "numbers": [] if blinded else _numbers(made),
                 "deliveries": deliveries.get(made.uid, []),
             }
             for made in stores.results.of(record.job_id)
         ],
     }
+
+
+def _numbers(made: ResultRecord) -> list[dict[str, Any]]:
+    return [{"name": one.name, "value": one.value, "unit": one.unit} for one in made.numbers]
 
 
 def send_files_to(paths: Sequence[Path], to: str, calling: str) -> int:

@@ -8,7 +8,8 @@
     │   └── Quarantined       a series that a person must look at, with a coded reason
     ├── Retryable             the surroundings are at fault; trying again may help
     │   ├── NoRoom            a disk or a database is full: it is waited for, however long that takes
-    │   └── StorageFailed     a disk does not do what it should: it is tried a few times, then a person must look
+    │   ├── StorageFailed     a disk does not do what it should: it is tried a few times, then a person must look
+    │   └── DeviceFull        a GPU has no memory left: it is tried alone, then on the CPU
     ├── SourceSilent          a clinical source cannot be asked; the analysis goes on without it
     └── Fatal                 Celadon itself or its installation is at fault; a person must look
         └── BundleError       a model bundle is incomplete, changed or does not fit
@@ -18,6 +19,7 @@ Workers retry ``Retryable`` alone; foreign errors are translated where they ente
 """
 
 import errno
+import os
 from typing import Final
 
 from node.domain.reasons import BundleFault, Reason, ReasonCode
@@ -82,14 +84,20 @@ class StorageFailed(Retryable):
     """A disk or a file system failed while it was read or written: for a moment, or for good."""
 
 
+class DeviceFull(Retryable):
+    """A GPU has no memory for this case now."""
+
+
 def of_disk(error: OSError, what: str) -> Retryable | None:
     """What the system said of a file, in our words; None for what no trying again can mend, such as a lack of rights.
 
     ``what`` was to be done, without patient data.
     """
+    # The system's words for the number: a library may have put others, which quote what it was at, in their place.
+    said = os.strerror(error.errno or 0)
     if error.errno in _NO_ROOM:
-        return NoRoom(f"{what}: {error.strerror}")
-    return StorageFailed(f"{what}: {error.strerror}") if error.errno in _MAY_PASS else None
+        return NoRoom(f"{what}: {said}")
+    return StorageFailed(f"{what}: {said}") if error.errno in _MAY_PASS else None
 
 
 class Fatal(CeladonError):

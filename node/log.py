@@ -30,7 +30,11 @@ BLOBS_OF_ANOTHER_DATABASE = "blobs belong to another database: left alone"
 TIDYING_FAILED = "tidying failed"
 CHILD_STARTED = "process started"
 CHILD_DIED = "process died"
+CHILD_ENDED = "process ended because it took too much"
 CHILD_KILLED = "process killed after the grace period"
+ALARM_RAISED = "alarm"
+ALARM_OVER = "alarm over"
+ALARM_NOT_TOLD = "alarm not told"
 # intake
 LISTENER_READY = "listener ready"
 INSTANCE_STORED = "instance stored"
@@ -53,6 +57,9 @@ HL7_FAILED = "hl7 message failed"
 # work
 WORKER_READY = "worker ready"
 MODEL_LOADED = "model loaded"
+NO_GPU = "no gpu can be used: models run on the cpu"
+GPU_FULL = "the gpu has no room: the case runs on the cpu"
+GPU_BUSY = "the gpu has too little free memory: nothing is claimed"
 FAST_PATH_READY = "fast path ready"
 FAST_PATH_REFUSED = "fast path not used: the network runs as it is"
 ARTEFACT_DROPPED = "compiled network dropped"
@@ -62,16 +69,35 @@ JOB_CLAIMED = "job claimed"
 STEP_DONE = "step done"
 JOB_REFUSED = "job not analysed"
 JOB_QUARANTINED = "job quarantined"
+NOTICE_FAILED = "notice not written"
 JOB_RELEASED = "job given back"
 JOB_AWAITING = "job waits for clinical values"
 JOB_COMMITTED = "results committed"
 JOB_FENCED = "result discarded: the job has moved on"
+JOB_STRUCK = "job taken back from a process that ended"
+JOB_HANDED_OVER = "job handed over to another queue"
 LEASE_LOST = "lease lost"
 POLL_FAILED = "poll failed"
+BELL_BROKEN = "the broker cannot be used: workers look for themselves"
+# page
+WEB_READY = "web ready"
+WEB_PLAIN = "web listens on other addresses than loopback without https"
+REQUEST_FAILED = "request failed"
+AUDIT_NOT_SENT = "audit messages not sent: tried again"
+AUDIT_FORWARDED = "audit messages are sent to a repository"
+AUDIT_HEAD_NOT_EXPORTED = "head of the audit chain not exported"
 # delivery
 OBJECT_DELIVERED = "object delivered"
 DELIVERY_POSTPONED = "delivery postponed"
 DELIVERY_FAILED = "delivery failed"
+DELIVERY_HELD = "delivery held: the archive has another identity"
+DELIVERY_SPARED = "object not needed: another form of it was stored"
+COMMITMENT_REQUESTED = "storage commitment requested"
+COMMITMENT_POSTPONED = "storage commitment not taken"
+REPORT_TAKEN = "storage commitment reported"
+REPORT_REFUSED = "storage commitment report refused"
+REPORT_FAILED = "storage commitment report failed"
+IDENTITY_CORRECTED = "identity corrected by the archive: results are made anew"
 
 
 def _allow_listed(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -100,7 +126,23 @@ def configure(role: str, *, level: int = logging.INFO) -> None:
     structlog.contextvars.bind_contextvars(role=role)
     # The libraries log values of the data sets they read, and warn of them: never let them through.
     logging.captureWarnings(capture=True)
-    for library in ("pydicom", "pynetdicom", "highdicom", "alembic", "httpx", "httpcore", "py.warnings"):
+    for library in (
+        "pydicom",
+        "pynetdicom",
+        "highdicom",
+        "alembic",
+        "httpx",
+        "httpcore",
+        "py.warnings",
+        "uvicorn",
+        "uvicorn.error",
+        "uvicorn.access",
+        "authlib",
+        "asyncio",
+        "celery",
+        "kombu",
+        "redis",
+    ):
         logging.getLogger(library).setLevel(logging.CRITICAL)
 
 

@@ -35,11 +35,16 @@ class StopRequest:
         """Whether somebody has asked."""
         return self.wait(0)
 
-    def wait(self, timeout: float) -> bool:
-        """Wait up to ``timeout`` seconds; whether somebody has asked by then."""
+    def wait(self, timeout: float, *others: int) -> bool:
+        """Wait up to ``timeout`` seconds; whether somebody has asked by then.
+
+        ``others``: descriptors that end the wait too, when there is something to read.
+        """
         readable = select.poll()
-        readable.register(self._reader, select.POLLIN)
-        return bool(readable.poll(math.ceil(timeout * 1000)))
+        for descriptor in (self._reader, *others):
+            readable.register(descriptor, select.POLLIN)
+        found = readable.poll(math.ceil(timeout * 1000))
+        return any(descriptor == self._reader for descriptor, _ in found)
 
     def close(self) -> None:
         """Give the pipe back; nobody may ask any more."""

@@ -65,7 +65,7 @@ def start_node(folder: Path, *, pacs: Peer | None, extra: str = "") -> Iterator[
 
 
 def _configuration(folder: Path, pacs: Peer | None) -> str:
-    text = f"data_dir = {json.dumps(str(folder / 'data'))}\n[dicom]\nport = 0\nmin_free_gb = 0\n"
+    text = f"data_dir = {json.dumps(str(folder / 'data'))}\n[web]\nport = 0\n[dicom]\nport = 0\nmin_free_gb = 0\n"
     if pacs is not None:
         text += f'[pacs.archive]\nae_title = "{pacs.ae_title}"\nhost = "{pacs.host}"\nport = {pacs.port}\n'
     return text

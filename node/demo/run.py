@@ -177,5 +177,7 @@ def _print(pacs: str, outcomes: Sequence[Outcome], events: int, pictures: Path) 
             console.print(f"no result: {outcome.job.reason} {outcome.job.detail}\n", highlight=False)
     console.print(f"PACS: {pacs}; found by C-FIND, fetched by C-GET, read back. Audit trail: {events} events.")
     console.print(f"Pictures: {pictures.absolute()}{os.sep}", soft_wrap=True, highlight=False)
-    console.print("The regions are stand-ins and the weights untrained: the numbers mean nothing, the way is real.")
+    console.print(
+        "Regions are stand-ins, and no weights have seen a patient: the numbers mean nothing, the way is real."
+    )
     console.print("Next: README.md, “Beside your own PACS”.")

@@ -1,0 +1,87 @@
+"""Signing in with an OpenID Connect provider: authorisation code with PKCE, by Authlib.
+
+OpenID Connect Core 1.0, section 3.1. Roles come from a claim and a table in the settings; whoever has none stays out.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from authlib.integrations.base_client import OAuthError
+from authlib.integrations.starlette_client import OAuth
+from fastapi import APIRouter, HTTPException, Request, Response
+from httpx import HTTPError
+from starlette.concurrency import run_in_threadpool
+
+from node.domain.access import Role, highest
+from node.domain.audit import AuditAction, AuditOutcome
+from node.settings import OidcSettings
+from node.web.access import TheSite
+from node.web.sign_in import begin
+from node.web.site import Site
+
+router = APIRouter(include_in_schema=False)
+
+CALLBACK: Final = "/login/oidc/callback"
+_LONGEST_NAME: Final = 64
+
+
+def client(settings: OidcSettings) -> Any:
+    """Authlib's client of the provider; nothing is asked before somebody signs in."""
+    registry = OAuth()
+    registry.register(
+        name="provider",
+        server_metadata_url=f"{settings.issuer.rstrip('/')}/.well-known/openid-configuration",
+        client_id=settings.client_id,
+        client_secret=settings.client_secret.get_secret_value() or None,
+        client_kwargs={"scope": settings.scope, "code_challenge_method": "S256"},
+    )
+    return registry.create_client("provider")
+
+
+def role_of(claims: Mapping[str, Any], settings: OidcSettings) -> Role | None:
+    """What somebody with these claims may be; None: nothing."""
+    said = claims.get(settings.role_claim)
+    values = [said] if isinstance(said, str) else said if isinstance(said, list) else []
+    return highest([settings.roles[value] for value in values if isinstance(value, str) and value in settings.roles])
+
+
+@router.get("/login/oidc")
+async def leave(request: Request, site: TheSite) -> Response:
+    """Go to the provider."""
+    provider = client(_settings(site))
+    base = site.settings.web.public_url or str(request.base_url).rstrip("/")
+    try:
+        response: Response = await provider.authorize_redirect(request, f"{base}{CALLBACK}")
+    except (OAuthError, HTTPError) as exc:
+        raise HTTPException(502, "The identity provider does not answer.") from exc
+    return response
+
+
+@router.get(CALLBACK)
+async def come_back(request: Request, site: TheSite) -> Response:
+    """Come back from the provider."""
+    settings = _settings(site)
+    try:
+        token = await client(settings).authorize_access_token(request)
+    except (OAuthError, HTTPError, ValueError) as exc:
+        await run_in_threadpool(_refuse, site, "not signed in")
+        raise HTTPException(401, "The identity provider has not signed you in.") from exc
+    claims: Mapping[str, Any] = token.get("userinfo") or {}
+    name, role = (
+        str(claims.get(settings.name_claim) or claims.get("sub") or "")[:_LONGEST_NAME],
+        role_of(claims, settings),
+    )
+    if not name or role is None:
+        await run_in_threadpool(_refuse, site, "no role")
+        raise HTTPException(403, "You have an account, but no role here. Ask the administrator of Celadon.")
+    return await run_in_threadpool(begin, request, site, name, role, is_local=False)
+
+
+def _settings(site: Site) -> OidcSettings:
+    if site.settings.web.oidc is None:
+        raise HTTPException(404)
+    return site.settings.web.oidc
+
+
+def _refuse(site: Site, why: str) -> None:
+    site.tell("somebody", AuditAction.SIGN_IN_REFUSED, AuditOutcome.REFUSED, {"why": why})

@@ -1,0 +1,147 @@
+"""The worklist: who is being analysed, what came of it, and what needs a person; it follows what happens by itself."""
+
+import threading
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Form, Request, Response
+
+from node.domain.access import Permission, Person
+from node.domain.audit import AuditAction
+from node.domain.identifiers import JobId
+from node.domain.lifecycle import JobState
+from node.errors import UsageError
+from node.store.worklist import Order, Page, Wanted
+from node.web.access import TheSite, allowed
+from node.web.showing import back_to, show
+from node.web.site import Site
+
+router = APIRouter(include_in_schema=False)
+
+PAGE: Final = 50
+FIGURES_S: Final = 1.0
+LONGEST_SEARCH: Final = 64
+
+Viewer = Annotated[Person, Depends(allowed(Permission.SEE_CASES))]
+Operator = Annotated[Person, Depends(allowed(Permission.RETRY))]
+Dispatcher = Annotated[Person, Depends(allowed(Permission.PRIORITISE))]
+
+
+class _Figures:
+    """The figures above the list, which are about all cases: counted once a second, however many people look."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._of: object = None
+        self._at = 0.0
+        self._found: dict[str, Any] = {}
+
+    def of(self, site: Site) -> dict[str, Any]:
+        """The figures of ``site``, at most a second old; whoever asks meanwhile waits for the one who counts."""
+        with self._lock:
+            if self._of is not site.stores or time.monotonic() - self._at > FIGURES_S:
+                jobs = site.stores.jobs
+                counts = jobs.counts()
+                self._found = {
+                    "counts": [(state, counts[state]) for state in JobState],
+                    "oldest_waiting": jobs.oldest_waiting(),
+                    "last_received": jobs.last_received(),
+                }
+                self._of, self._at = site.stores, time.monotonic()
+            return self._found
+
+
+_FIGURES: Final = _Figures()
+
+
+@router.get("/")
+def worklist(request: Request, site: TheSite, person: Viewer, state: str = "", order: str = "newest") -> Response:
+    """The whole page."""
+    return _page(request, site, person, _wanted(state, order, ""))
+
+
+@router.post("/")
+def search(
+    request: Request,
+    site: TheSite,
+    person: Viewer,
+    state: Annotated[str, Form()] = "",
+    order: Annotated[str, Form()] = "newest",
+    text: Annotated[str, Form(max_length=LONGEST_SEARCH)] = "",
+) -> Response:
+    """The page for a search: names and numbers of patients do not belong into addresses, which are logged."""
+    return _page(request, site, person, _wanted(state, order, text))
+
+
+@router.post("/worklist/rows")
+def rows(
+    request: Request,
+    site: TheSite,
+    person: Viewer,
+    state: Annotated[str, Form()] = "",
+    order: Annotated[str, Form()] = "newest",
+    text: Annotated[str, Form(max_length=LONGEST_SEARCH)] = "",
+    after: Annotated[str, Form()] = "",
+) -> Response:
+    """The rows alone: the first ones again, or those that follow."""
+    wanted = _wanted(state, order, text, after)
+    values = _listed(site, wanted)
+    return site.pages.answer(
+        request, "worklist_rows.html" if not after else "worklist_more.html", person=person, **values
+    )
+
+
+@router.post("/jobs/{job_id}/retry")
+def retry(request: Request, site: TheSite, person: Operator, job_id: str) -> Response:
+    """Have a case analysed, or delivered, again."""
+    try:
+        site.stores.jobs.retry(JobId(job_id), by=person.actor)
+    except UsageError as exc:
+        return back_to(request, site, f"/jobs/{job_id}", problem=str(exc))
+    return back_to(request, site, f"/jobs/{job_id}", done="It is queued again.")
+
+
+@router.post("/jobs/{job_id}/urgent")
+def urgent(
+    request: Request, site: TheSite, person: Dispatcher, job_id: str, urgent: Annotated[bool, Form()] = False
+) -> Response:
+    """Put a case before the others, or no longer."""
+    site.stores.worklist.set_urgent(job_id, urgent=urgent, by=person.actor)
+    return back_to(request, site, f"/jobs/{job_id}", done="It goes first." if urgent else "It waits its turn.")
+
+
+def _page(request: Request, site: Site, person: Person, wanted: Wanted) -> Response:
+    site.tell(person, AuditAction.WORKLIST_VIEWED, details={"searched": int(bool(wanted.text))})
+    values = _listed(site, wanted) | _FIGURES.of(site)
+    return show(request, site, person, "worklist.html", **values)
+
+
+def _listed(site: Site, wanted: Wanted) -> dict[str, Any]:
+    page: Page = site.stores.worklist.page(wanted, PAGE)
+    following = f"{page.following[0].isoformat()} {page.following[1]}" if page.following else ""
+    pinned = {line.job_id for line in page.urgent}
+    lines = tuple(line for line in page.lines if line.job_id not in pinned)
+    return {
+        "page": replace(page, lines=lines),
+        "following": following,
+        "wanted": wanted,
+        "now": datetime.now(UTC),
+        "states": tuple(JobState),
+        "orders": tuple(Order),
+    }
+
+
+def _wanted(state: str, order: str, text: str, after: str = "") -> Wanted:
+    """What somebody looks for; what makes no sense counts as nothing."""
+    known = JobState(state) if state in tuple(JobState) else None
+    by = Order(order) if order in tuple(Order) else Order.NEWEST
+    moment, _, job_id = after.partition(" ")
+    try:
+        last = (datetime.fromisoformat(moment), job_id) if job_id else None
+    except ValueError:
+        last = None
+    if last is not None and last[0].tzinfo is None:
+        last = None
+    return Wanted(known, text.replace("\x00", "").strip(), by, last)
