@@ -11,7 +11,13 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence as Items
-from pydicom.uid import CTImageStorage, EnhancedSRStorage, ExplicitVRLittleEndian, RTStructureSetStorage
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedSRStorage,
+    ExplicitVRLittleEndian,
+    KeyObjectSelectionDocumentStorage,
+    RTStructureSetStorage,
+)
 
 from node.dicom.reading import instance_from
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
@@ -183,6 +189,55 @@ def vital_signs(
     for keyword, changed in changes.items():
         setattr(dataset, keyword, changed)
     return with_meta(dataset)
+
+
+def verdict_document(
+    about: Sequence[str],
+    *verdicts: str,
+    observers: Sequence[str] = ("Jones^Anna",),
+    own_class: tuple[str, str] | None = None,
+    comment: str = "",
+    modality: str = "SR",
+    series: str = DOCUMENTS,
+    index: int = 0,
+    **changes: Any,
+) -> Dataset:
+    """What a radiologist stores about our results: codes of 99CELADON in an Enhanced SR, or a KOS (``modality`` KO)."""
+    dataset = vital_signs(series=series, index=index)
+    dataset.Modality = modality
+    if modality == "KO":
+        dataset.SOPClassUID = KeyObjectSelectionDocumentStorage
+        del dataset.CompletionFlag, dataset.VerificationFlag
+    group = dataset.ContentSequence[0].ContentSequence
+    for name in observers:
+        group.append(_item("PNAME", ("121008", "DCM"), PersonName=name))
+    for code in verdicts:
+        group.append(_item("CODE", ("VERDICT", "99CELADON"), ConceptCodeSequence=Items([_code(code, "99CELADON")])))
+    if own_class:
+        group.append(_item("CODE", ("OWN_CLASS", "99CELADON"), ConceptCodeSequence=Items([_code(*own_class)])))
+    if comment:
+        group.append(_item("TEXT", ("113012" if modality == "KO" else "121106", "DCM"), TextValue=comment))
+    study, referenced = Dataset(), Dataset()
+    study.StudyInstanceUID, referenced.SeriesInstanceUID = dataset.StudyInstanceUID, "2.25.5550"
+    referenced.ReferencedSOPSequence = Items([])
+    for uid in about:
+        one = Dataset()
+        one.ReferencedSOPClassUID, one.ReferencedSOPInstanceUID = CTImageStorage, uid
+        referenced.ReferencedSOPSequence.append(one)
+    study.ReferencedSeriesSequence = Items([referenced])
+    dataset.CurrentRequestedProcedureEvidenceSequence = Items([study])
+    for keyword, changed in changes.items():
+        setattr(dataset, keyword, changed)
+    return with_meta(dataset)
+
+
+def _item(kind: str, name: tuple[str, str], **values: Any) -> Dataset:
+    """A content item."""
+    item = Dataset()
+    item.RelationshipType, item.ValueType, item.ConceptNameCodeSequence = "CONTAINS", kind, Items([_code(*name)])
+    for keyword, value in values.items():
+        setattr(item, keyword, value)
+    return item
 
 
 def _code(value: str, scheme: str) -> Dataset:

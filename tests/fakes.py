@@ -10,6 +10,7 @@ import numpy as np
 from node.dicom.annotations import read_annotation
 from node.dicom.measurements import read_measurements
 from node.dicom.reading import read_hounsfield, same_content
+from node.dicom.verdicts import read_verdict
 from node.domain.clinical import ClinicalValue, ClinicalVariable, Findings, HeldValue
 from node.domain.coding import Anatomy
 from node.domain.identifiers import InstanceUID, SeriesUID
@@ -41,6 +42,7 @@ class HereDecoder:
     same_content = staticmethod(same_content)
     read_annotation = staticmethod(read_annotation)
     read_measurements = staticmethod(read_measurements)
+    read_verdict = staticmethod(read_verdict)
 
 
 HERE = HereDecoder()

@@ -4,6 +4,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import tempfile
@@ -85,7 +86,7 @@ class PrivatePostgresql:
 
     def start(self) -> None:
         """Start it; returns once it takes connections."""
-        options = ["listen_addresses=", f"unix_socket_directories={self._folder}", "fsync=off", "max_connections=60"]
+        options = ["listen_addresses=", f"unix_socket_directories={self._folder}", "fsync=off", "max_connections=150"]
         flags = [word for option in options for word in ("-c", option)]
         self._process = subprocess.Popen([self._programs / "postgres", "-D", self._data, *flags], **self._quiet)
         _wait_for(self._folder / ".s.PGSQL.5432", self._process)
@@ -114,6 +115,61 @@ def private_postgresql() -> Iterator[str]:
     """A PostgreSQL of our own; gives the SQLAlchemy URL with ``{}`` where the database's name goes."""
     with running_postgresql() as server:
         yield server.url
+
+
+class PrivateRedis:
+    """A Redis of our own on a loopback port, which keeps nothing on disk."""
+
+    def __init__(self, program: str, port: int) -> None:
+        """Start it."""
+        self._program, self.port = program, port
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """As ``broker_url`` takes it."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it; returns once it takes connections."""
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self.process = subprocess.Popen([self._program, *options], stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + START_WITHIN_S
+        while not self._answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail("Redis did not start")
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """Kill it, with all that it knew."""
+        self.process.kill()
+        self.process.wait(START_WITHIN_S)
+
+    def say(self, command: str) -> str:
+        """What it answers to a command."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            connection.sendall(f"{command}\r\n".encode())
+            return connection.recv(4096).decode().strip()
+
+    def _answers(self) -> bool:
+        try:
+            return self.say("PING") == "+PONG"
+        except OSError:
+            return False
+
+
+@contextmanager
+def running_redis() -> Iterator[PrivateRedis]:
+    """A Redis of our own that can be killed and started."""
+    program = require("Redis", shutil.which("redis-server"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = PrivateRedis(program, port)
+    try:
+        yield server
+    finally:
+        server.kill()
 
 
 def _unprivileged_user() -> str | None:

@@ -91,10 +91,11 @@ class Hospital:
             return peer.recv(4096).decode().split("MSA|")[1].split("|")[0]
 
     def texts(self, study_uid: str, folder: Path) -> list[str]:
-        """Every text of the newest structured report of a study, lower case."""
+        """Every text of the newest structured report of a study that is no notice, lower case."""
         found = [one for one in find_series(self.pacs.peer, ME, study_uid) if one.modality == "SR"]
         paths = [path for one in found for path in fetch(self.pacs.peer, ME, folder, study_uid, one.series_uid)]
-        newest = max((dcmread(path) for path in paths), key=lambda one: int(one.SeriesNumber))
+        reports = [one for path in paths if "notice" not in (one := dcmread(path)).SeriesDescription]
+        newest = max(reports, key=lambda one: int(one.SeriesNumber))
         return [text.lower() for text in _texts(newest)]
 
     def waits(self, series_uid: str) -> JobRecord:

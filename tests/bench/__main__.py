@@ -7,7 +7,13 @@ from typing import Final
 BENCHMARKS: Final = {
     "intake": "tests.bench.intake",
     "load": "tests.bench.listener_load",
+    "worklist": "tests.bench.page_load",
+    "delivery": "tests.bench.delivery",
+    "objects": "tests.bench.objects",
     "predictors": "tests.bench.predictors",
+    "evaluation": "tests.bench.evaluation",
+    "fleet": "tests.bench.fleet",
+    "capacity": "tests.bench.capacity",
     "candidates": "tests.bench.candidates",
 }
 """Name to the module with a function of that name; each brings libraries of its own."""

@@ -30,6 +30,9 @@ ME = "SCANNER"
 QUIET_S = 2.0
 SLICES = 6
 
+NO_REGION = {ReasonCode.ROI_NOT_FOUND.name, ReasonCode.OUT_OF_DISTRIBUTION.name}
+"""What the segmenter says of a real patient: it has seen phantoms alone."""
+
 
 @dataclass(frozen=True)
 class Site:
@@ -121,7 +124,8 @@ def test_the_missing_slice_makes_a_version_that_is_looked_at_again(site: Site, t
     assert first.reason == ReasonCode.MISSING_SLICE.name
     site.send(write([late], tmp_path / "late"))
     second = wait_ended(site.node.stores, first.series_uid, version=2)
-    assert (second.reason, second.supersedes) == (ReasonCode.ROI_NOT_FOUND.name, first.job_id)
+    assert second.reason in NO_REGION
+    assert second.supersedes == first.job_id
 
 
 def test_two_patients_under_one_series_uid_are_held_for_a_person(site: Site, tmp_path: Path) -> None:
@@ -168,7 +172,8 @@ def test_a_contour_of_something_else_is_never_the_roi(site: Site, tmp_path: Path
     contour = wait_ended(site.node.stores, seg.SeriesInstanceUID)
     images = wait_ended(site.node.stores, case.series_uid)
     assert (contour.state, contour.reason) == (JobState.NOT_ANALYSED, ReasonCode.ANNOTATION_ORPHAN.name)
-    assert (images.state, images.reason) == (JobState.NOT_ANALYSED, ReasonCode.ROI_NOT_FOUND.name)
+    assert images.state is JobState.NOT_ANALYSED
+    assert images.reason in NO_REGION
     assert _nothing_delivered(site, case.study_uid)
 
 
@@ -181,7 +186,8 @@ def test_a_contour_of_another_patient_is_never_the_roi(site: Site, tmp_path: Pat
     site.send([*case.ct_paths, case.seg_path])
     images = wait_ended(site.node.stores, case.series_uid)
     contour = wait_ended(site.node.stores, seg.SeriesInstanceUID)
-    assert (images.state, images.reason) == (JobState.NOT_ANALYSED, ReasonCode.ROI_NOT_FOUND.name)
+    assert images.state is JobState.NOT_ANALYSED
+    assert images.reason in NO_REGION
     assert (contour.state, contour.reason) == (JobState.QUARANTINED, ReasonCode.PATIENT_CONFLICT.name)
     assert _nothing_delivered(site, case.study_uid)
 

@@ -25,12 +25,12 @@ from pydicom.uid import (
 )
 
 from node.dicom.sending import send_files
-from node.domain.identifiers import InstanceUID, SeriesUID
+from node.domain.identifiers import InstanceUID, SeriesUID, StudyUID
 from node.domain.lifecycle import JobState
 from node.domain.reasons import ReasonCode
 from node.store.jobs import JobStore
 from node.store.session import Database
-from tests.factories import ct_slices, with_meta
+from tests.factories import STUDY, ct_slices, with_meta
 from tests.faults.judge import Archive
 from tests.faults.kills import Node, wait_for
 from tests.faults.processes import Site
@@ -83,6 +83,10 @@ class Place:
         """What becomes of a series."""
         folder = self.folder / name
         folder.mkdir()
+        for one in slices:
+            if one.get("StudyInstanceUID") == STUDY:
+                # Of one study only the best series would be analysed.
+                one.StudyInstanceUID = StudyUID.derived("odd", name)
         paths = []
         for number, one in enumerate(slices):
             paths.append(folder / f"{number:03d}.dcm")

@@ -4,6 +4,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+import structlog
 import structlog.testing
 
 from node import log
@@ -13,6 +14,12 @@ from node.store.retention import Pruned, Swept
 from tests.waiting import wait_until
 
 NOTHING, CLEAN = Pruned(), Swept()
+
+
+@pytest.fixture(autouse=True)
+def _whole_log() -> None:
+    """What another test has set of the log would hide what is said here."""
+    structlog.reset_defaults()
 
 
 class FakeRetention:

@@ -219,7 +219,9 @@ def test_a_job_is_shown_with_steps_and_objects(
     assert found["steps"][0]["seconds"] == 0.5
     assert [made["kind"] for made in found["objects"]] == ["summary", "structured_report"]
     assert found["objects"][0]["numbers"][1] == {"name": "volume", "value": 3.5, "unit": "mL"}
-    assert found["objects"][0]["deliveries"] == [{"destination": "main", "state": "pending", "detail": ""}]
+    (sent,) = found["objects"][0]["deliveries"]
+    assert (sent["destination"], sent["state"], sent["detail"], sent["attempts"]) == ("main", "pending", "", 0)
+    assert (sent["stored_at"], sent["committed_at"]) == (None, None)
     assert run(monkeypatch, "show", JOB) == 0
     assert "main: pending" in capsys.readouterr().out
 
@@ -241,6 +243,35 @@ def test_a_refused_job_is_retried(
     assert JOB in capsys.readouterr().out
     assert document(monkeypatch, capsys, "show", JOB)["state"] == "waiting"
     assert run(monkeypatch, "retry", JOB) == 2
+
+
+def _refuse_deliveries(node: Path) -> None:
+    with sqlite3.connect(node / "celadon.db") as connection:
+        connection.execute("UPDATE outbox SET state = 'failed', detail = 'the peer does not support this SOP class'")
+
+
+def test_what_was_not_delivered_is_seen_and_sent_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], node: Path, analysed: None
+) -> None:
+    """In the status, beside its job, and with its job; one object, one destination, or everything is retried."""
+    _refuse_deliveries(node)
+    assert run(monkeypatch, "status") == 1
+    assert "the peer does not support this SOP class" in capsys.readouterr().out
+    (waiting,) = document(monkeypatch, capsys, "status")["attention"]
+    assert (waiting["job"], waiting["destination"], waiting["objects"]) == (JOB, "main", 2)
+    assert document(monkeypatch, capsys, "jobs")[0]["attention"] == ["main: 2 failed"]
+    one = document(monkeypatch, capsys, "show", JOB)["objects"][0]
+    assert one["deliveries"][0]["state"] == "failed"
+    assert run(monkeypatch, "retry", JOB, "--object", one["sop_instance_uid"]) == 0
+    assert "1 deliveries are queued again" in capsys.readouterr().out
+    assert document(monkeypatch, capsys, "status")["attention"][0]["objects"] == 1
+    assert run(monkeypatch, "retry", JOB, "--destination", "other") == 2
+    capsys.readouterr()
+    assert run(monkeypatch, "retry", "--failed") == 0
+    capsys.readouterr()
+    assert document(monkeypatch, capsys, "status")["well"] is True
+    assert run(monkeypatch, "retry", "--failed") == 2
+    assert run(monkeypatch, "retry") == 2
 
 
 def _grow_old(node: Path) -> None:
@@ -298,3 +329,37 @@ def test_a_listener_that_starts_sweeps_up_what_a_killed_one_left(node: Path) -> 
     finally:
         process.terminate()
         assert process.wait(30) == 0
+
+
+def test_retract_says_in_one_line_what_cannot_be_withdrawn(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A job that is not there is wrong usage, and so is a retraction without a reason."""
+    assert run(monkeypatch, "retract", "nothing", "--reason", "wrong") == 2
+    assert "there is no job nothing" in capsys.readouterr().err
+    assert run(monkeypatch, "retract", "nothing") == 2
+
+
+def train(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    """``celadon train`` as a process: it becomes another program."""
+    command = [sys.executable, "-m", "node", "train", *words]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, check=False)
+
+
+def test_training_is_asked_for_by_the_same_command(tmp_path: Path) -> None:
+    """Options, help and exit codes are those of the training itself."""
+    helped = train(tmp_path, "gtrnet", "--help")
+    assert helped.returncode == 0
+    assert "--network" in helped.stdout
+    refused = train(tmp_path, "gtrnet", "--cohort", "none.csv", "--out", "x")
+    assert refused.returncode == 2
+    assert refused.stdout == ""
+    assert refused.stderr.strip().splitlines()[-1].startswith("celadon: --cohort: none.csv cannot be read")
+
+
+def test_training_reads_a_settings_file_that_is_named(tmp_path: Path) -> None:
+    """A wrong one is said, as by every command."""
+    refused = train(tmp_path, "gtrnet", "--config", "none.toml", "--phantoms", "4", "--out", "x")
+    assert refused.returncode == 2
+    assert "none.toml" in refused.stderr

@@ -108,7 +108,7 @@ def test_an_added_bundle_is_listed_and_not_yet_in_use(
     assert run(monkeypatch, "add", str(source), "--name", "site-b", "--sha256", digest) == 0
     said = capsys.readouterr().out
     assert f"sha256 {digest}" in said
-    assert "every result will say: untrained, for plumbing only" in said
+    assert "every result will say: trained on phantoms, not on patients: for tests only" in said
     assert 'porcelain = "site-b" under [models]' in said
     _, found = document(monkeypatch, capsys, "list")
     line = found["bundles"][2]
@@ -117,7 +117,7 @@ def test_an_added_bundle_is_listed_and_not_yet_in_use(
         (
             AuditAction.MODEL_ADDED,
             AuditOutcome.SUCCESS,
-            {"name": "site-b", "predictor": "porcelain", "digest": digest, "status": "untrained"},
+            {"name": "site-b", "predictor": "porcelain", "digest": digest, "status": "phantom"},
         )
     ]
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from node.errors import UsageError
-from node.settings import BundleChoice, ClinicalSettings, Hl7Settings, Mode, read_settings
+from node.settings import BundleChoice, ClinicalSettings, Hl7Settings, Mode, OidcSettings, WebSettings, read_settings
 
 
 @pytest.fixture(autouse=True)
@@ -219,3 +219,39 @@ def test_a_bundle_is_chosen_by_name_and_digest() -> None:
 def test_what_names_no_bundle_is_wrong_usage(text: str) -> None:
     """One line with the setting."""
     assert problem(f'[models]\ngtrnet = "{text}"').startswith("models.gtrnet: ")
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["javascript:alert(1)", "data:text/html,x", "/viewer", "https://v/{password}", "https://v/{0}", "https://v/{"],
+)
+def test_a_viewer_is_an_address_with_known_fields(template: str) -> None:
+    """Nothing that would run in the page, and nothing that is never filled."""
+    with pytest.raises(ValidationError, match="viewers"):
+        WebSettings(viewers={"Viewer": template})
+    known = {"OHIF": "https://v/?s={study_uid}", "Weasis": "weasis://?{accession}"}
+    assert WebSettings(viewers=known).viewers == known
+
+
+def test_who_can_reach_the_page_follows_from_host_and_public_address() -> None:
+    """A proxy on the same machine makes a loopback address public."""
+    assert WebSettings().is_local
+    assert not WebSettings(host="0.0.0.0").is_local  # noqa: S104 — not listened on
+    assert not WebSettings(public_url="https://celadon.example").is_local
+    assert WebSettings(public_url="https://celadon.example/").is_https
+    with pytest.raises(ValidationError, match="public_url"):
+        WebSettings(public_url="celadon.example")
+
+
+def test_an_identity_provider_is_reached_by_https() -> None:
+    """A client's secret would be read by everybody on the way."""
+    with pytest.raises(ValidationError, match="issuer"):
+        OidcSettings(issuer="http://id.example", client_id="celadon")
+    assert OidcSettings(issuer="http://127.0.0.1:9000", client_id="celadon").roles == {}
+
+
+def test_key_and_heads_of_the_audit_lie_beside_the_database_unless_somebody_says_where() -> None:
+    """Another disk is better."""
+    settings = read_settings(config('[audit]\nheads_file = "/mnt/elsewhere/heads.jsonl"'))
+    assert settings.audit_key_file == settings.data_dir / "audit.key"
+    assert settings.audit_heads_file == Path("/mnt/elsewhere/heads.jsonl")

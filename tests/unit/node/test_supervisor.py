@@ -1,6 +1,7 @@
 """The supervisor: starts every role, starts those that die again, and leaves nobody behind when it stops."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -14,14 +15,20 @@ import psutil
 import pytest
 
 from node import supervisor
+from node.domain.identifiers import JobId
 from node.errors import Fatal, UsageError
-from node.settings import ClinicalSettings, Hl7Settings, Settings, WorkersSettings
+from node.settings import ClinicalSettings, Hl7Settings, Settings, WorkersSettings, read_settings
+from node.store.audit import AuditTrail
+from node.stores import open_database
 from node.supervisor import Role, Supervisor, _Child, roles
+from node.watch import Limits, Task
+from tests.syslog_receivers import SmallReceiver, certificates
 
 # What a role does, as text for ``python -c``; it is given ``--ready-fd N``.
 ANNOUNCE = "import os, sys, time; os.write(int(sys.argv[-1]), b'{%s}\\n');"
 SERVES = ANNOUNCE % '"port": 4242' + "time.sleep(60)"
 WORKS = ANNOUNCE % "" + "time.sleep(60)"
+BUSY = ANNOUNCE % "" + """os.write(int(sys.argv[-1]), b'{"job": "a", "token": 7, "step": "predict"}\\n');"""
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + WORKS
 SILENT = "import time; time.sleep(60)"
 
@@ -96,7 +103,7 @@ def ending(node: subprocess.Popen[str]) -> Iterator[None]:
                 process.kill()
 
 
-def test_a_whole_node_is_listener_analysers_and_deliverer() -> None:
+def test_a_whole_node_is_listener_analysers_deliverer_and_page() -> None:
     """As many analysers as are configured."""
     settings = Settings(workers=WorkersSettings(cpu=2))
     assert [(role.name, role.arguments) for role in roles("up", settings, None)] == [
@@ -104,6 +111,7 @@ def test_a_whole_node_is_listener_analysers_and_deliverer() -> None:
         ("analyser 1", ("-m", "workers", "analyse")),
         ("analyser 2", ("-m", "workers", "analyse")),
         ("deliverer", ("-m", "workers", "deliver")),
+        ("web", ("-m", "node", "web", "--parent", str(os.getpid()))),
     ]
 
 
@@ -131,6 +139,93 @@ def test_the_listener_gives_memory_back_unless_somebody_has_chosen_otherwise() -
 def test_a_working_machine_has_no_listener() -> None:
     """``celadon work`` is everything else."""
     assert [role.name for role in roles("work", Settings(), None)] == ["analyser 1", "deliverer"]
+
+
+def analysers(queue: str, devices: tuple[str, ...], **workers: int) -> list[tuple[str, ...]]:
+    """The further arguments of each analyser, and the device that it sees."""
+    found = roles("work", Settings(workers=WorkersSettings(**workers)), None, queue, devices)
+    return [
+        (*role.arguments[3:], *(value for _, value in role.forced)) for role in found if "analyse" in role.arguments
+    ]
+
+
+def test_each_gpu_has_a_process_of_its_own_and_the_others_read_headers() -> None:
+    """Nobody else sees it; and what needs no model keeps no GPU waiting."""
+    on_gpu = [("--queue", "gpu", "--device", "auto", name) for name in ("GPU-1", "MIG-2")]
+    assert analysers("all", ("GPU-1", "MIG-2")) == [("--queue", "cpu"), *on_gpu]
+    assert analysers("gpu", ("GPU-1", "MIG-2")) == on_gpu
+    assert analysers("cpu", ("GPU-1", "MIG-2"), cpu=2) == [("--queue", "cpu")] * 2
+    assert analysers("all", ("GPU-1", "MIG-2"), gpu=1) == [("--queue", "cpu"), on_gpu[0]]
+
+
+def test_without_a_gpu_its_work_is_done_by_the_cpu() -> None:
+    """Nothing waits for a device that is not there."""
+    assert analysers("all", ()) == [()]
+    assert analysers("gpu", ()) == [("--queue", "gpu")]
+    assert analysers("all", ("GPU-1",), gpu=0) == [()]
+
+
+def test_delivery_is_work_of_the_cpu() -> None:
+    """A machine that is there for its GPUs sends nothing."""
+    assert [role.name for role in roles("work", Settings(), None, "gpu", ("0",))] == ["analyser gpu 1"]
+
+
+def test_an_analyser_may_take_so_much_and_no_more() -> None:
+    """As configured; a segmentation program's own time is waited for."""
+    slow = {"slow": {"kind": "nnunet", "task": "Dataset001", "labels": {1: "pancreas-lesion"}, "within_s": 3600}}
+    settings = Settings.model_validate({"workers": {"memory_gb": 4, "step_s": 60}, "segmenters": slow})
+    (analyser, deliverer) = roles("work", settings, None)
+    assert analyser.limits == Limits(memory_bytes=4 * 10**9, step_s=3660)
+    assert deliverer.limits is None
+
+
+@pytest.mark.parametrize(
+    ("code", "limits", "why"),
+    [
+        (
+            BUSY + "held = bytearray(200 * 2**20); time.sleep(600)",
+            Limits(150 * 2**20, 600),
+            "more than 0.1 GiB of memory",
+        ),
+        (BUSY + "time.sleep(600)", Limits(2**40, 0.2), "more than 0.2 s"),
+        (BUSY + "os.kill(os.getpid(), 11)", Limits(2**40, 600), "SIGSEGV"),
+        (BUSY + "sys.exit(3)", Limits(2**40, 600), "exit code 3"),
+    ],
+    ids=["memory", "time", "segfault", "exit"],
+)
+def test_a_process_that_ends_at_a_job_is_said_with_the_reason(code: str, limits: Limits, why: str) -> None:
+    """So that the job waits for no lease, and a person can read what it ended in."""
+    told: list[tuple[Task, str]] = []
+    child = _Child(
+        Role("role", ("-c", code), limits=limits), dict(os.environ), lambda task, why: told.append((task, why))
+    )
+    child.start()
+    try:
+        child.wait_ready(soon())
+        deadline = soon()
+        while not told and time.monotonic() < deadline:
+            child.revive()
+            time.sleep(0.02)
+        assert told == [(Task(JobId("a"), 7, "predict"), why)]
+    finally:
+        child.restart_at_s = math.inf
+        if child.process is not None:
+            child.process.kill()
+        child.end(soon())
+
+
+def test_a_process_that_ends_without_work_is_nobodys_strike(children: list[_Child]) -> None:
+    """It is started again, and that is all."""
+    told: list[Task] = []
+    child = _Child(
+        Role("role", ("-c", WORKS), limits=Limits(2**40, 600)), dict(os.environ), lambda task, _: told.append(task)
+    )
+    children.append(child)
+    child.start()
+    child.wait_ready(soon())
+    die(child)
+    child.revive()
+    assert told == []
 
 
 def test_every_role_reads_the_same_settings() -> None:
@@ -268,3 +363,56 @@ def test_a_role_that_cannot_start_ends_the_others(tmp_path: Path) -> None:
         node._start()
     node._end()
     assert not any(is_alive(pid_of(child)) for child in node._children)
+
+
+# The whole command with a role that does nothing, so that no model is loaded.
+COMMAND = """
+import sys
+from node import supervisor
+code = sys.argv.pop()
+supervisor.roles = lambda *_: (supervisor.Role("role", ("-c", code)),)
+sys.exit(supervisor.main())
+"""
+
+
+def run_once(config: Path) -> None:
+    """Start a node, and stop it as soon as it is ready."""
+    command = [sys.executable, "-c", COMMAND, "up", "--config", str(config), SERVES]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("celadon ready")
+        process.terminate()
+        assert process.wait(60) == 0
+
+
+def actions(config: Path) -> list[str]:
+    """What the audit trail says was done."""
+    return [event.action.value for event in AuditTrail(open_database(read_settings(config))).events()]
+
+
+def test_a_change_of_settings_is_a_row_of_the_trail(tmp_path: Path) -> None:
+    """Between two starts; the same settings are no news."""
+    config = tmp_path / "celadon.toml"
+    config.write_text(f'data_dir = "{tmp_path / "data"}"\n')
+    run_once(config)
+    run_once(config)
+    assert "node:settings:change" not in actions(config)
+    config.write_text(f'data_dir = "{tmp_path / "data"}"\nmode = "silent"\n')
+    run_once(config)
+    assert actions(config)[-3:] == ["node:settings:change", "node:service:start", "node:service:stop"]
+
+
+def test_the_audit_repository_hears_that_the_node_starts_and_stops(tmp_path: Path) -> None:
+    """The last message too, in the same run."""
+    keys = certificates(tmp_path / "tls")
+    receiver = SmallReceiver(keys)
+    config = tmp_path / "celadon.toml"
+    config.write_text(
+        f'data_dir = "{tmp_path / "data"}"\n[audit.syslog]\nhost = "localhost"\nport = {receiver.port}\n'
+        f'[audit.syslog.tls]\nca = "{keys}/ca.pem"\ncertificate = "{keys}/peer.pem"\nkey = "{keys}/peer.key"\n'
+    )
+    run_once(config)
+    receiver.stop()
+    told = b"".join(receiver.messages)
+    assert b'csd-code="110120"' in told, "Application Start"
+    assert b'csd-code="110121"' in told, "Application Stop"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import structlog.testing
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate
 from pydicom.uid import RLELossless
 
@@ -22,10 +22,15 @@ from node.domain.clinical import ClinicalVariable, HeldValue, ValueReason
 from node.domain.clinical_intake import Intake
 from node.domain.coding import Anatomy
 from node.domain.identifiers import JobId, SeriesUID
-from node.domain.lifecycle import DeliveryState, JobState, Step
+from node.domain.imaging import Volume
+from node.domain.lifecycle import DeliveryState, JobState, Queue, Step
+from node.domain.parts import Part
+from node.domain.phase import Phase
+from node.domain.ports import NoticeObjectWriter
 from node.domain.reasons import ReasonCode
-from node.domain.reporting import ObjectKind
+from node.domain.reporting import Notice, ObjectKind, ReportObject
 from node.errors import Fatal, NoRoom, Quarantined, Refused, Retryable, UsageError
+from node.reports.registry import NOTICE_WRITERS, resolve_notice
 from node.settings import ClinicalSettings, Mode, RuleSettings, Settings
 from node.store import session
 from node.store.jobs import STRIKES, Claim, JobRecord
@@ -35,20 +40,44 @@ from tests.factories import (
     CONTOURS,
     DOCUMENTS,
     SERIES,
+    STUDY,
     ct_slice,
     ct_slices,
     received,
     structure_set,
+    verdict_document,
     vital_signs,
     with_meta,
 )
-from tests.fakes import DIGEST, HERE, FakeDestination, FakePredictor, FakeSegmenter, FakeSource, FakeWriter, raising
+from tests.fakes import (
+    DIGEST,
+    HERE,
+    FakeDestination,
+    FakePredictor,
+    FakeSegmenter,
+    FakeSource,
+    FakeWriter,
+    nothing,
+    raising,
+)
 from workers.analysis import Analysis
 from workers.bootstrap import Workshop
 
 QUOTED = "xyzzy^Anna"
 """What an error message quotes, and nobody may see."""
+NOTICES = tuple(resolve_notice(name) for name in NOTICE_WRITERS)
 ANALYSED = [Step.TRIAGE, Step.ASSEMBLE, Step.LOCATE_ROI, Step.GATHER_CLINICAL, Step.PREDICT, Step.COMPOSE]
+
+
+@dataclass
+class Surveying(FakeSegmenter):
+    """Knows organs as well."""
+
+    means: dict[Part, float] = field(default_factory=dict)
+
+    def measure(self, volume: Volume) -> dict[Part, float]:  # noqa: ARG002 — the port's signature
+        """What it was told."""
+        return self.means
 
 
 @dataclass
@@ -62,6 +91,7 @@ class Site:
     writer: FakeWriter = field(default_factory=lambda: FakeWriter(ObjectKind.STRUCTURED_REPORT))
     destinations: tuple[str, ...] = ("archive", "research")
     mode: Mode = Mode.LIVE
+    notices: tuple[NoticeObjectWriter, ...] = ()
     rules: tuple[RuleSettings, ...] = (RuleSettings(predictor="fake", when={"RoiAnatomy": "pancreas"}),)
     clinical: ClinicalSettings = field(default_factory=ClinicalSettings)
     more_sources: tuple[str, ...] = ()
@@ -90,6 +120,7 @@ class Site:
             writers=(self.writer,),
             destinations={name: FakeDestination(name) for name in self.destinations},
             node_version="0.1.0",
+            notices=self.notices,
         )
         return Analysis(shop, "worker 1")
 
@@ -221,6 +252,44 @@ def test_silent_mode_keeps_results_and_delivers_nothing(site: Site) -> None:
     assert job.state is JobState.DONE
     assert len(site.stores.results.of(job.job_id)) == 1
     assert site.stores.outbox.of(job.job_id) == ()
+
+
+def test_a_silent_rule_keeps_its_results_to_itself_on_a_node_that_is_live(site: Site) -> None:
+    """Nothing in the outbox, the finding blinded, and no answer in steps, trail or log."""
+    silent = RuleSettings(predictor="fake", when={"RoiAnatomy": "pancreas"}, mode=Mode.SILENT)
+    site.rules = (silent, RuleSettings(predictor="fake"))
+    with structlog.testing.capture_logs() as logged:
+        job = site.analyse()
+    assert job.state is JobState.DONE
+    assert site.stores.outbox.of(job.job_id) == ()
+    assert site.stores.findings.is_blinded(job.job_id)
+    assert site.stores.findings.of(job.job_id) is None
+    told = repr([[record.details for record in site.stores.jobs.steps(job.job_id)], site.trail(job), logged])
+    assert "conclusion" not in told
+    assert "0.75" not in told
+    site.stores.findings.unblind(job.job_id, "Dr Jones", "the trial is over")
+    found = site.stores.findings.of(job.job_id)
+    assert found is not None
+    assert found["scores"][0]["probability"] == 0.75
+
+
+def test_a_rule_is_live_where_another_is_silent(site: Site) -> None:
+    """First match wins, in this too."""
+    site.rules = (
+        RuleSettings(predictor="fake", when={"RoiAnatomy": "stomach"}, mode=Mode.SILENT),
+        RuleSettings(predictor="fake"),
+    )
+    job = site.analyse()
+    assert job.state is JobState.DELIVERING
+    assert site.stores.findings.of(job.job_id) is not None
+
+
+def test_a_silent_node_has_no_rule_that_is_live(site: Site) -> None:
+    """Whatever the rule says."""
+    site.mode, site.rules = Mode.SILENT, (RuleSettings(predictor="fake", mode=Mode.LIVE),)
+    job = site.analyse()
+    assert site.stores.outbox.of(job.job_id) == ()
+    assert site.stores.findings.is_blinded(job.job_id)
 
 
 def test_without_destinations_the_job_is_done(site: Site) -> None:
@@ -773,3 +842,335 @@ def test_a_structured_report_that_measures_nothing_known_is_not_analysed(site: S
     site.complete(DOCUMENTS)
     job = site.job(site.run().job_id)
     assert (job.state, job.reason) == (JobState.NOT_ANALYSED, ReasonCode.NOT_AN_IMAGE.name)
+
+
+# Notices
+
+
+def _told(site: Site, job: JobRecord) -> list[ObjectKind]:
+    return [record.kind for record in site.stores.results.of(job.job_id)]
+
+
+def _marked(site: Site) -> JobRecord:
+    """A series that a contour marks, which no segmenter finds a lesion in."""
+    site.segmenter.finds = False
+    site.receive(*ct_slices(6), structure_set(SERIES))
+    site.complete(SERIES)
+    return site.job(site.run().job_id)
+
+
+def test_a_marked_series_without_a_result_says_why(site: Site) -> None:
+    """The notice is in the outbox in the same transaction that ends the job, and on the audit trail."""
+    site.notices = NOTICES
+    job = _marked(site)
+    assert job.state is JobState.NOT_ANALYSED
+    assert _told(site, job) == [ObjectKind.NOTICE, ObjectKind.NOTICE_REPORT]
+    assert len(site.stores.outbox.of(job.job_id)) == 4
+    assert site.trail(job)[-1].action is AuditAction.NOTICE_COMPOSED
+    page = dcmread(site.stores.results.of(job.job_id)[0].path)
+    assert (page.PatientID, page.StudyInstanceUID) == ("PAT-1", STUDY)
+    assert ReasonCode.ROI_NOT_FOUND.sentence in page.ImageComments
+
+
+def test_what_nobody_asked_for_ends_in_silence(site: Site) -> None:
+    """A series that only came by leaves no trace in the archive."""
+    site.notices, site.segmenter.finds = NOTICES, False
+    assert _told(site, site.analyse()) == []
+
+
+def test_in_silent_mode_there_is_no_notice(site: Site) -> None:
+    """Analyse and record, deliver nothing."""
+    site.notices, site.mode = NOTICES, Mode.SILENT
+    assert _told(site, _marked(site)) == []
+
+
+def test_where_every_rule_is_silent_there_is_no_notice_either(site: Site) -> None:
+    """A notice would say that the node is here."""
+    site.notices, site.rules = NOTICES, (RuleSettings(predictor="fake", mode=Mode.SILENT),)
+    assert _told(site, _marked(site)) == []
+
+
+def test_a_quarantined_series_says_that_it_is_held(site: Site) -> None:
+    """Without the place in the program where it failed, which helps nobody at a viewer."""
+    site.notices = NOTICES
+    site.segmenter.hook = raising(ValueError(QUOTED))
+    site.receive(*ct_slices(6), structure_set(SERIES))
+    site.complete(SERIES)
+    job = site.job(site.run().job_id)
+    assert job.state is JobState.QUARANTINED
+    page = dcmread(site.stores.results.of(job.job_id)[0].path)
+    assert "HELD FOR A PERSON" in page.ImageComments
+    assert "ValueError" in job.detail
+    assert "ValueError" not in page.ImageComments
+    assert QUOTED not in page.ImageComments
+
+
+def test_two_patients_in_one_series_are_told_nothing(site: Site) -> None:
+    """Nothing is delivered under a patient that may be the wrong one."""
+    site.notices = NOTICES
+    site.receive(*ct_slices(5), structure_set(SERIES), ct_slice(5, PatientID="OTHER"))
+    site.complete(SERIES)
+    job = site.job(site.run().job_id)
+    assert (job.state, job.reason) == (JobState.QUARANTINED, ReasonCode.PATIENT_CONFLICT.name)
+    assert _told(site, job) == []
+
+
+def test_a_struck_out_job_is_concluded_with_a_notice(site: Site) -> None:
+    """The worker that takes it over touches no pixel: it says so, and lives."""
+    site.notices = NOTICES
+    site.receive(*ct_slices(6), structure_set(SERIES))
+    site.complete(SERIES)
+    with sqlite3.connect(site.folder / "celadon.db") as connection:
+        connection.execute("UPDATE jobs SET strikes = ?", (STRIKES,))
+    job = site.job(site.run().job_id)
+    assert (job.state, job.reason) == (JobState.QUARANTINED, ReasonCode.STRUCK_OUT.name)
+    assert _told(site, job) == [ObjectKind.NOTICE, ObjectKind.NOTICE_REPORT]
+    assert site.predictor.cases == []
+
+
+def test_a_notice_that_cannot_be_written_keeps_no_job_from_ending(site: Site) -> None:
+    """The verdict is seen, and the trail says that the notice is missing, without what the error quotes."""
+    site.notices = (FailingNotices(),)
+    job = _marked(site)
+    assert job.state is JobState.NOT_ANALYSED
+    last = site.trail(job)[-1]
+    assert (last.action, last.outcome) == (AuditAction.NOTICE_WITHHELD, AuditOutcome.FAILURE)
+    assert QUOTED not in str(last.details)
+
+
+class FailingNotices:
+    """A writer that fails in a way that nobody foresaw."""
+
+    kind = ObjectKind.NOTICE
+
+    def write(self, notice: Notice) -> tuple[ReportObject, ...]:  # noqa: ARG002 — the port's signature
+        """Never anything."""
+        raise ValueError(QUOTED)
+
+
+def test_the_same_verdict_again_repeats_its_notice(site: Site) -> None:
+    """A retry in vain makes no second object, and sends what had not arrived."""
+    site.notices = NOTICES
+    job = _marked(site)
+    before = site.stores.results.of(job.job_id)
+    site.stores.jobs.retry(job.job_id)
+    assert {state for _, _, state, _ in site.stores.outbox.of(job.job_id)} == {DeliveryState.WITHDRAWN}
+    site.run()
+    assert site.stores.results.of(job.job_id) == before
+    assert {state for _, _, state, _ in site.stores.outbox.of(job.job_id)} == {DeliveryState.PENDING}
+
+
+def test_a_result_after_a_notice_takes_its_place(site: Site) -> None:
+    """The structured report of a job that succeeds on a retry cites the notice as its predecessor."""
+    site.notices = NOTICES
+    job = _marked(site)
+    site.segmenter.finds = True
+    site.stores.jobs.retry(job.job_id)
+    site.run()
+    notice = site.stores.results.of(job.job_id)[-1]
+    assert notice.kind is ObjectKind.NOTICE_REPORT
+    assert site.writer.reports[-1].predecessor_paths == (notice.path,)
+
+
+@pytest.mark.parametrize("modality", ["SR", "KO"])
+def test_a_verdict_from_the_archive_is_added_to_the_result_that_it_is_about(site: Site, modality: str) -> None:
+    """Once, however often the document is looked at."""
+    result = site.analyse()
+    uids = [str(made.uid) for made in site.stores.results.of(result.job_id)]
+    site.receive(verdict_document(uids, "V_AGREE", modality=modality))
+    site.complete(DOCUMENTS)
+    job = site.job(site.run().job_id)
+    assert (job.state, job.reason) == (JobState.DONE, ReasonCode.VERDICT_READ.name)
+    words = site.stores.verdicts.of(result.job_id)
+    assert [(word.reader, word.kind.value, word.digest) for word in words] == [
+        ("Jones Anna (archive)", "agree", DIGEST)
+    ]
+
+
+def test_a_verdict_about_nothing_of_ours_says_so_and_adds_nothing(site: Site) -> None:
+    """Not analysed, with the reason."""
+    result = site.analyse()
+    site.receive(verdict_document(["2.25.404"], "V_AGREE"))
+    site.complete(DOCUMENTS)
+    job = site.job(site.run().job_id)
+    assert (job.state, job.reason) == (JobState.NOT_ANALYSED, ReasonCode.VERDICT_UNUSABLE.name)
+    assert site.stores.verdicts.of(result.job_id) == ()
+
+
+# Several series of one study
+
+OTHER = SeriesUID("2.25.8001")
+
+
+def series_pair(site: Site, mine: str = "B30f", other: str = "B70f") -> None:
+    """Two complete series of one study, by their kernels."""
+    site.receive(*ct_slices(6, ConvolutionKernel=mine), *ct_slices(6, series=OTHER, ConvolutionKernel=other))
+    site.complete(OTHER, SERIES)
+
+
+def test_the_best_series_of_a_study_is_analysed(site: Site) -> None:
+    """The other ends with a reason that names it; its pixels are not touched, and nothing of it is delivered."""
+    series_pair(site)
+    site.run(), site.run()
+    best, other = site.version(1), site.version(1, OTHER)
+    assert (best.state, other.state) == (JobState.DELIVERING, JobState.NOT_ANALYSED)
+    assert (other.reason, other.detail) == ("BETTER_SERIES", f"series {SERIES}: its kernel is softer")
+    assert site.steps(other) == [(Step.TRIAGE, AuditOutcome.SUCCESS)]
+    last = site.trail(other)[-1]
+    assert (last.action, last.reason, last.details["instead"]) == (
+        AuditAction.SERIES_REFUSED, ReasonCode.BETTER_SERIES, best.job_id
+    )  # fmt: skip
+
+
+def test_when_the_best_cannot_be_analysed_the_next_is(site: Site) -> None:
+    """It stood back for a series whose phase turned out to be another."""
+    site.segmenter.hook = raising(Refused(ReasonCode.OUT_OF_DISTRIBUTION))
+    series_pair(site)
+    site.run(), site.run()
+    assert site.version(1).reason == "OUT_OF_DISTRIBUTION"
+    site.segmenter.hook = nothing
+    site.run()
+    assert site.version(1, OTHER).state is JobState.DELIVERING
+
+
+def test_no_lesion_in_the_best_series_is_an_answer(site: Site) -> None:
+    """The others are not asked until one says yes."""
+    site.segmenter.finds = False
+    series_pair(site)
+    site.run(), site.run()
+    assert (site.version(1).reason, site.version(1, OTHER).reason) == ("ROI_NOT_FOUND", "BETTER_SERIES")
+    assert site.stores.jobs.claim("worker 1") is None
+
+
+def test_a_better_series_that_comes_later_replaces_the_result(site: Site) -> None:
+    """Its report cites the one that it replaces; what was not sent yet of that one stays here."""
+    site.receive(*ct_slices(6, series=OTHER, ConvolutionKernel="B70f"))
+    site.complete(OTHER)
+    site.run()
+    first = site.version(1, OTHER)
+    assert first.state is JobState.DELIVERING
+    site.receive(*ct_slices(6, ConvolutionKernel="B30f"))
+    site.complete(SERIES)
+    site.run()
+    assert (site.version(1).state, site.version(1, OTHER).state) == (JobState.DELIVERING, JobState.SUPERSEDED)
+    (replaced,) = site.stores.results.of(first.job_id)
+    assert site.writer.reports[-1].predecessor_paths == (replaced.path,)
+    assert {state for _, _, state, _ in site.stores.outbox.of(first.job_id)} == {DeliveryState.WITHDRAWN}
+
+
+def test_a_worse_series_that_comes_later_changes_nothing(site: Site) -> None:
+    """The result stands, and the late one says for whom it stood back."""
+    assert site.analyse(ct_slices(6, ConvolutionKernel="B30f")).state is JobState.DELIVERING
+    site.receive(*ct_slices(6, series=OTHER, ConvolutionKernel="B70f"))
+    site.complete(OTHER)
+    site.run()
+    assert site.version(1, OTHER).reason == "BETTER_SERIES"
+    assert site.version(1).state is JobState.DELIVERING
+
+
+def test_a_series_waits_for_one_that_is_coming_in(site: Site) -> None:
+    """The better one is analysed at once instead of replacing a result a minute later."""
+    site.receive(*ct_slices(6, series=OTHER, ConvolutionKernel="B70f"), *ct_slices(3, ConvolutionKernel="B30f"))
+    site.complete(OTHER)
+    site.run()
+    waiting = site.version(1, OTHER)
+    assert (waiting.state, waiting.reason, waiting.detail) == (JobState.WAITING, "AWAITING_SERIES", f"series {SERIES}")
+    assert site.stores.jobs.claim("worker 1") is None
+    site.receive(*ct_slices(6, ConvolutionKernel="B30f")[3:])
+    site.complete(SERIES)
+    site.run(), site.run()
+    assert (site.version(1).state, site.version(1, OTHER).reason) == (JobState.DELIVERING, "BETTER_SERIES")
+
+
+def test_a_better_series_that_comes_while_a_worse_is_analysed_stops_that_one(site: Site) -> None:
+    """Before anything of it is committed."""
+
+    def better_comes() -> None:
+        site.receive(*ct_slices(6, ConvolutionKernel="B30f"))
+        site.complete(SERIES)
+
+    site.predictor.hook = better_comes
+    site.receive(*ct_slices(6, series=OTHER, ConvolutionKernel="B70f"))
+    site.complete(OTHER)
+    site.run()
+    assert site.version(1, OTHER).reason == "BETTER_SERIES"
+    assert not site.has_results()
+
+
+# The phase
+
+
+def test_the_phase_and_what_is_odd_are_in_the_report(site: Site) -> None:
+    """With what they rest on."""
+    header = {"ContrastBolusStartTime": "070000", "AcquisitionTime": "070110", "ConvolutionKernel": "B70f"}
+    site.analyse(ct_slices(6, SliceThickness=4, **header))
+    (report,) = site.writer.reports
+    assert (report.phase.phase, report.phase.timing.evidence) == (
+        Phase.PORTAL_VENOUS, "70 s after the injection began"
+    )  # fmt: skip
+    assert report.phase.attenuation is None
+    assert {remark.code for remark in report.remarks} == {
+        ReasonCode.FIELD_OF_VIEW, ReasonCode.SHARP_KERNEL, ReasonCode.ODD_THICKNESS, ReasonCode.NO_CONTRAST_NAMED
+    }  # fmt: skip
+
+
+def test_another_phase_is_the_reason_even_where_no_lesion_was_found(site: Site) -> None:
+    """In arterial images nothing was to be found."""
+    site.segmenter = Surveying(finds=False, means={Part.AORTA: 290.0, Part.PORTAL_VEIN: 90.0, Part.LIVER: 66.0})
+    job = site.analyse()
+    assert (job.state, job.reason) == (JobState.NOT_ANALYSED, "PHASE_NOT_PORTAL_VENOUS")
+    assert "attenuation arterial (aorta 290 HU" in job.detail
+
+
+# queues, and what a parent is told
+
+
+@dataclass
+class Listener:
+    """A parent that writes down what it is told."""
+
+    told: list[str] = field(default_factory=list)
+
+    def at(self, claim: Claim, step: Step | None = None) -> None:
+        """A job, or a step of it."""
+        self.told.append(step.value if step else claim.job_id)
+
+    def idle(self) -> None:
+        """Nothing."""
+        self.told.append("idle")
+
+
+def test_a_worker_without_models_hands_over_what_the_headers_speak_for(site: Site) -> None:
+    """After triage; the worker that has them begins anew and ends it."""
+    site.receive(*ct_slices(6))
+    site.complete(SERIES)
+    claim = site.stores.jobs.claim("cpu", [Queue.CPU])
+    assert claim is not None
+    Analysis(site.analysis._shop, "cpu", [Queue.CPU]).run(claim)
+    assert site.predictor.cases == []
+    assert [one.step for one in site.stores.jobs.steps(claim.job_id)] == [Step.TRIAGE]
+    assert site.stores.jobs.claim("cpu", [Queue.CPU]) is None
+    again = site.stores.jobs.claim("gpu", [Queue.GPU])
+    assert again is not None
+    Analysis(site.analysis._shop, "gpu", [Queue.GPU]).run(again)
+    assert site.job(claim.job_id).state is JobState.DELIVERING
+
+
+def test_what_the_headers_rule_out_never_waits_for_a_model(site: Site) -> None:
+    """A scout is refused by whoever reads headers."""
+    site.receive(*ct_slices(6, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]))
+    site.complete(SERIES)
+    claim = site.stores.jobs.claim("cpu", [Queue.CPU])
+    assert claim is not None
+    Analysis(site.analysis._shop, "cpu", [Queue.CPU]).run(claim)
+    assert site.job(claim.job_id).state is JobState.NOT_ANALYSED
+
+
+def test_a_parent_is_told_of_every_step(site: Site) -> None:
+    """And when nothing is at hand, whatever came of the job."""
+    site.receive(*ct_slices(6))
+    site.complete(SERIES)
+    claim, listener = site.stores.jobs.claim("worker"), Listener()
+    assert claim is not None
+    Analysis(site.analysis._shop, "worker", progress=listener).run(claim)
+    assert listener.told == [claim.job_id, *(step.value for step in ANALYSED), "idle"]

@@ -8,10 +8,12 @@ import pytest
 from models.bundle import Bundle, shipped
 from models.library import Library
 from node.domain.audit import AuditAction, AuditOutcome
+from node.domain.coding import Anatomy
 from node.errors import BundleError, UsageError
 from node.settings import RuleSettings, Settings
 from node.store.audit import AuditTrail
 from node.store.session import Database
+from tests.fakes import FakeSegmenter
 from workers import bootstrap
 
 
@@ -44,6 +46,24 @@ def test_a_segmenter_that_does_not_exist_is_wrong_usage() -> None:
     """The message names the setting."""
     with pytest.raises(UsageError, match=r"segmenter.stomach: there is no segmenter 'nnunet'"):
         _open(segmenter={"stomach": ("nnunet",)})
+
+
+def test_each_organs_segmenters_are_asked_in_its_own_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """First whoever is first for an organ, and each is made once, however often it is asked."""
+    made: list[str] = []
+
+    def build(name: str, *_: object) -> FakeSegmenter:
+        made.append(name)
+        return FakeSegmenter(name)
+
+    monkeypatch.setattr(bootstrap, "_segmenter", build)
+    monkeypatch.setattr(bootstrap.registry, "SEGMENTERS", dict.fromkeys(("a", "b", "c"), ""))
+    settings = Settings(segmenter={"pancreas": ("a", "b"), "stomach": ("c", "a", "b")})
+    asked = [(one.name, organs) for one, organs in bootstrap._segmenters(settings, 1)]
+    pancreas, stomach = Anatomy.PANCREAS, Anatomy.STOMACH
+    assert asked[:2] == [("a", (pancreas,)), ("c", (stomach,))]
+    assert asked[2:] == [("b", (pancreas,)), ("a", (stomach,)), ("b", (stomach,))]
+    assert sorted(made) == ["a", "b", "c"]
 
 
 def test_a_bundle_that_is_not_there_is_wrong_usage() -> None:
@@ -79,3 +99,19 @@ def test_a_worker_predicts_with_the_bundle_that_the_settings_name(tmp_path: Path
     workshop = bootstrap.open_workshop(Settings(models={"porcelain": "site-b"}, rules=rules))
     assert workshop.predictors["porcelain"].identity.digest == digest
     assert digest != Bundle.open(shipped("porcelain")).digest
+
+
+def test_a_cohorts_bench_has_the_segmenters_of_the_bundles_organ(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order of the settings, each asked about that organ alone; the predictor is the bundle's own."""
+    monkeypatch.setattr(bootstrap, "_segmenter", lambda name, *_: FakeSegmenter(name))
+    monkeypatch.setattr(bootstrap.registry, "SEGMENTERS", dict.fromkeys(("a", "b", "c"), ""))
+    monkeypatch.setattr(bootstrap, "_predictor", lambda name, bundle, _, __: (name, bundle.digest))
+    bundle = Bundle.open(shipped("porcelain"))
+    settings = Settings(segmenter={"pancreas": ("b", "a"), "stomach": ("c",)})
+    predictor, segmenters, decoder = bootstrap.open_bench(settings, bundle)
+    decoder.close()
+    assert predictor == ("porcelain", bundle.digest)
+    assert [(segmenter.name, organs) for segmenter, organs in segmenters] == [
+        ("b", (Anatomy.PANCREAS,)),
+        ("a", (Anatomy.PANCREAS,)),
+    ]

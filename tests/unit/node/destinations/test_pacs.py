@@ -1,5 +1,7 @@
 """Delivery by C-STORE, against the project's own small PACS."""
 
+import shutil
+import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,12 +13,16 @@ from pynetdicom.events import Event
 
 from node.destinations.pacs import PacsDestination
 from node.dicom.small_pacs import SmallPacs
+from node.dicom.tls import Certificates, server_context
 from node.domain.identifiers import AeTitle, InstanceUID, JobId
 from node.domain.lifecycle import DeliveryState
 from node.domain.ports import Destination
 from node.domain.reporting import Delivery
-from node.settings import PacsSettings
+from node.settings import ClientTlsSettings, PacsSettings
 from tests.factories import SERIES, ct_slices, with_meta, write
+from tests.servers import require
+
+CERTIFICATES = Path(__file__).parents[4] / "deploy/tls/make-test-certificates.sh"
 
 STORED, PENDING, FAILED = DeliveryState.STORED, DeliveryState.PENDING, DeliveryState.FAILED
 
@@ -105,6 +111,31 @@ def test_a_class_that_the_archive_refuses_is_a_failure_for_good(
     mixed = deliveries(write([taken, with_meta(refused)], tmp_path / "mixed"))
     outcomes = destination(ct_archive[0]).deliver(mixed)
     assert [one.state for one in outcomes] == [STORED, FAILED]
+
+
+def test_an_archive_behind_tls_is_one_that_its_authority_vouches_for(
+    tmp_path: Path, objects: tuple[Delivery, ...]
+) -> None:
+    """With our certificate where it asks for one; another authority's archive is given nothing."""
+    require("openssl", shutil.which("openssl"))
+    for folder in (tmp_path / "tls", tmp_path / "tls" / "strangers"):
+        subprocess.run(["sh", CERTIFICATES, folder], check=True, capture_output=True)
+    made = tmp_path / "tls"
+    context = server_context(Certificates(made / "node.pem", made / "node.key", made / "ca.pem"))
+    ae = AE("SMALLPACS")
+    ae.add_supported_context(CTImageStorage)
+    handlers = [(evt.EVT_C_STORE, lambda _: 0x0000)]
+    server = ae.start_server(("localhost", 0), block=False, evt_handlers=handlers, ssl_context=context)
+    try:
+        for authority, expected in (("ca.pem", STORED), ("strangers/ca.pem", PENDING)):
+            tls = ClientTlsSettings(ca=made / authority, certificate=made / "peer.pem", key=made / "peer.key")
+            settings = PacsSettings(
+                ae_title="SMALLPACS", host="localhost", port=server.server_address[1], tls=tls, timeout_s=5
+            )
+            outcomes = PacsDestination("archive", settings, AeTitle("CELADON")).deliver(objects)
+            assert [one.state for one in outcomes] == [expected] * 3
+    finally:
+        server.shutdown()
 
 
 def test_a_file_that_is_gone_is_a_failure_for_good(archive: SmallPacs, objects: tuple[Delivery, ...]) -> None:

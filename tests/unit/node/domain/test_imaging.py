@@ -1,11 +1,13 @@
 """Images and regions: places in space, and what is measured of a region."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from node.domain.coding import Anatomy
 from node.domain.identifiers import FrameOfReferenceUID
-from node.domain.imaging import Geometry, PatientIdentity, Roi, Series
+from node.domain.imaging import Geometry, PatientIdentity, Roi, Series, each_with_others
 from tests.factories import PATIENT, SERIES, STUDY, ct_slice, instance, series_of
 
 TURN = 0.6
@@ -66,6 +68,19 @@ def test_the_volume_of_a_region_is_that_of_its_voxels(grid: Geometry) -> None:
     assert roi(mask, grid).volume_ml == 0
     mask.ravel()[:7] = True
     assert roi(mask, grid).volume_ml == pytest.approx(0.007)
+
+
+def test_each_of_several_lesions_is_told_of_the_others(grid: Geometry) -> None:
+    """With organ and volume, in the same order; one alone of none."""
+    masks = [np.zeros((3, 4, 5), dtype=bool) for _ in range(3)]
+    for size, mask in zip((9, 7, 2), masks, strict=True):
+        mask.ravel()[:size] = True
+    first, second, third = each_with_others([replace(roi(mask, grid), label=str(k)) for k, mask in enumerate(masks)])
+    assert [(other.label, other.anatomy) for other in first.others] == [("1", first.anatomy), ("2", first.anatomy)]
+    assert [other.label for other in second.others] == ["0", "2"]
+    assert third.others[1].volume_ml == pytest.approx(0.007)
+    (alone,) = each_with_others([roi(masks[0], grid)])
+    assert alone.others == ()
 
 
 def test_the_largest_slice_is_the_one_with_most_voxels(grid: Geometry) -> None:

@@ -5,7 +5,14 @@ from enum import StrEnum
 
 import pytest
 
-from node.domain.lifecycle import DELIVERY_TRANSITIONS, JOB_TRANSITIONS, DeliveryState, JobState, may_follow
+from node.domain.lifecycle import (
+    DELIVERY_TRANSITIONS,
+    JOB_TRANSITIONS,
+    WAITS_FOR_A_PERSON,
+    DeliveryState,
+    JobState,
+    may_follow,
+)
 
 Table = Mapping[StrEnum, Mapping[StrEnum, str]]
 
@@ -37,13 +44,25 @@ def test_every_state_can_be_reached_from_the_first(table: Table, states: type[St
 
 def test_only_withdrawn_jobs_are_over_for_good() -> None:
     """Every other state has a way on: nothing gets stuck by the table."""
-    assert {state for state in JobState if not JOB_TRANSITIONS[state]} == {JobState.RETRACTED, JobState.SUPERSEDED}
+    assert {state for state in JobState if not JOB_TRANSITIONS[state]} == {JobState.RETRACTED}
 
 
-def test_only_stored_or_withdrawn_objects_are_over_for_good() -> None:
-    """An object that failed can be sent again."""
+def test_whatever_may_have_been_delivered_can_be_withdrawn() -> None:
+    """Results are withdrawn while they are sent, when they are there, and when newer ones stand beside them."""
+    may = {state for state in JobState if may_follow(state, JobState.RETRACTED)}
+    assert may == {JobState.DELIVERING, JobState.DONE, JobState.SUPERSEDED}
+
+
+def test_only_committed_or_withdrawn_objects_are_over_for_good() -> None:
+    """An object that failed or is held can be sent again; one that is stored may yet be committed to."""
     over = {state for state in DeliveryState if not DELIVERY_TRANSITIONS[state]}
-    assert over == {DeliveryState.STORED, DeliveryState.WITHDRAWN}
+    assert over == {DeliveryState.COMMITTED, DeliveryState.WITHDRAWN}
+
+
+@pytest.mark.parametrize("state", WAITS_FOR_A_PERSON)
+def test_what_waits_for_a_person_goes_on_when_one_says_so(state: DeliveryState) -> None:
+    """It is sent again, or withdrawn when there is something newer."""
+    assert set(DELIVERY_TRANSITIONS[state]) == {DeliveryState.PENDING, DeliveryState.WITHDRAWN}
 
 
 def test_a_verdict_is_never_taken_back_to_collecting() -> None:

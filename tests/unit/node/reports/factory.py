@@ -14,6 +14,7 @@ from node.domain.clinical import ClinicalRecord, ClinicalValue, ClinicalVariable
 from node.domain.coding import Anatomy
 from node.domain.identifiers import FrameOfReferenceUID, InstanceUID, JobId, SeriesUID, StudyUID
 from node.domain.imaging import Geometry, Instance, PatientIdentity, Roi, Series, Volume
+from node.domain.phase import Finding, Phase, PhaseVerdict
 from node.domain.prediction import (
     AlgorithmIdentity,
     Attribution,
@@ -122,6 +123,7 @@ def build_report(folder: Path, prediction: Prediction, spec: CtSpec | None = Non
             )
         ),
         prediction=prediction,
+        phase=PhaseVerdict(Phase.PORTAL_VENOUS, Finding(Phase.PORTAL_VENOUS, "70 s after the injection began")),
     )
 
 

@@ -95,9 +95,28 @@ def test_a_text_that_cannot_be_drawn_has_question_marks(monkeypatch: pytest.Monk
     assert drawing.without_boxes("胰腺 head") == "?? head"
 
 
-def test_scripts_that_need_shaping_are_not_drawn() -> None:
-    """A right-to-left name would be drawn backwards with any font, so it is not drawn."""
+def test_scripts_that_need_shaping_are_not_drawn_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Raqm a right-to-left name would be drawn backwards with any font, so it is not drawn."""
+    monkeypatch.setattr(drawing, "can_shape", lambda: False)
     assert not drawing.drawable("שלום")
+    assert not drawing.drawable("محمد")
+
+
+@pytest.mark.skipif(not drawing.can_shape(), reason="Pillow has no Raqm with FriBidi here")
+@pytest.mark.skipif(
+    not any(Path(path).exists() for path in drawing.FALLBACK_FONTS if "DejaVu" in path),
+    reason="no DejaVu Sans is installed",
+)
+def test_arabic_is_joined_and_runs_from_right_to_left() -> None:
+    """Letters take the forms that they have within a word, and the first of them stands on the right."""
+    assert drawing.drawable("محمد")
+    font = drawing.font(40, "بببب")
+    assert font.getlength("بببب") < 0.9 * 4 * font.getlength("ب")
+    canvas = drawing.Canvas(200, 60)
+    canvas.text((10, 5), "مــــا", 40)  # a wide letter first, an upright stroke last
+    inked = np.flatnonzero((canvas.pixels[..., 0] > 128).any(axis=0))
+    heights = (canvas.pixels[..., 0] > 128).sum(axis=0)
+    assert heights[inked[0] : inked[0] + 6].max() > heights[inked[-1] - 6 : inked[-1]].max()
 
 
 @pytest.mark.skipif(
@@ -122,3 +141,19 @@ def test_a_paragraph_stays_in_its_box() -> None:
     canvas = Canvas(200, 200)
     assert canvas.paragraph((0, 0, 100, 60), "word " * 200, 18, INK) <= 60
     assert not canvas.pixels[62:].any() or (canvas.pixels[62:] == drawing.PAPER).all()
+
+
+def test_the_body_fills_the_picture() -> None:
+    """Air around the patient and a thin table under it are left out; the proportions are kept."""
+    hu = np.full((200, 200), -1000.0, dtype=np.float32)
+    hu[60:140, 40:160] = 40.0
+    hu[180:182, 90:100] = 300.0
+    view = drawing.around_body(hu, (1.0, 1.0), 400)
+    assert (view.left, view.top, view.right, view.bottom) == (28, 48, 172, 152)
+    assert (view.width, view.height) == (400, round(400 * 104 / 144))
+
+
+def test_a_slice_of_air_is_shown_whole() -> None:
+    """Where no body is found nothing is cut away."""
+    view = drawing.around_body(np.full((50, 60), -1000.0, dtype=np.float32), (1.0, 1.0), 120)
+    assert (view.left, view.top, view.right, view.bottom) == (0, 0, 60, 50)

@@ -7,9 +7,10 @@ import pytest
 
 from node.domain.identifiers import JobId
 from node.domain.prediction import TrainingStatus
-from node.domain.reporting import ObjectKind, Report
+from node.domain.reporting import MESSAGE_KINDS, NOTICE_KINDS, Notice, NoticeKind, ObjectKind, Report
 from node.reports.naming import (
     instance_uid,
+    notice_description,
     series_description,
     series_uid,
     tracking_identifier,
@@ -19,6 +20,7 @@ from node.reports.naming import (
 from tests.unit.node.reports.factory import SERIES, gtrnet
 
 MakeReport = Callable[..., Report]
+MakeNotice = Callable[[NoticeKind], Notice]
 
 
 def _with_disclaimer(report: Report, text: str) -> Report:
@@ -48,10 +50,28 @@ def test_the_tracking_identifier_is_plain_words(make_report: MakeReport) -> None
     assert tracking_identifier(make_report()) == "Lesion in the stomach"
 
 
-@pytest.mark.parametrize("kind", list(ObjectKind))
+@pytest.mark.parametrize("kind", [kind for kind in ObjectKind if kind not in (*NOTICE_KINDS, *MESSAGE_KINDS)])
 def test_the_description_says_what_it_is_first(make_report: MakeReport, kind: ObjectKind) -> None:
     """The first 25 characters, which is what narrow lists show, name the subject and the kind."""
     assert len(series_description(make_report(), kind).split(",")[0]) <= 25
+
+
+@pytest.mark.parametrize("kind", list(NoticeKind))
+def test_a_notice_says_so_in_a_series_list(make_notice: MakeNotice, kind: NoticeKind) -> None:
+    """The first 25 characters say that there is no result; nothing of it is longer than a Long String."""
+    text = notice_description(make_notice(kind), ObjectKind.NOTICE)
+    assert text.startswith("AI notice: ")
+    assert "not analysed" in text[:25] or "WITHDRAWN" in text[:25]
+    assert len(text) <= 64
+    assert text.endswith("(unverified)")
+
+
+def test_another_reason_is_another_notice(make_notice: MakeNotice) -> None:
+    """A job that is retried and ends otherwise says something new; the same end is the same object."""
+    notice = make_notice(NoticeKind.NOT_ANALYSED)
+    again, other = replace(notice), replace(notice, reason="Another reason.")
+    assert instance_uid(again, ObjectKind.NOTICE) == instance_uid(notice, ObjectKind.NOTICE)
+    assert instance_uid(other, ObjectKind.NOTICE) != instance_uid(notice, ObjectKind.NOTICE)
 
 
 def test_a_disclaimer_is_never_cut_within_a_clause(make_report: MakeReport) -> None:

@@ -62,13 +62,24 @@ def test_a_long_disclaimer_is_not_cut(make_report: MakeReport, monkeypatch: pyte
     text = "trained on 240 synthetic phantoms only, has never seen a patient; every number is meaningless for people"
     algorithm = replace(report.prediction.algorithm, disclaimer=text)
     report = replace(report, prediction=replace(report.prediction, algorithm=algorithm))
-    page.frame(report, gather(report, [0]))
+    page.frame(drawing.Canvas(page.SIDE, page.SIDE), report, gather(report, [0]))
     assert text in " ".join(drawn)
 
 
 def test_the_warning_band_is_the_brightest_part(make_report: MakeReport) -> None:
     """The warning is dark on light while the page is light on dark, on any monitor."""
     report = make_report()
-    pixels = page.frame(report, gather(report, [0])).pixels
+    canvas = drawing.Canvas(page.SIDE, page.SIDE)
+    page.frame(canvas, report, gather(report, [0]))
+    pixels = canvas.pixels
     band = pixels[page.HEADER_BOTTOM + 2 : page.BAND_BOTTOM - 1]
     assert band.mean() > 4 * pixels[page.BAND_BOTTOM + 2 :].mean()
+
+
+@pytest.mark.skipif(not drawing.drawable("王小东"), reason="no font with Chinese is installed")
+def test_a_name_stands_in_every_script_that_it_has(make_report: MakeReport, words: list[str]) -> None:
+    """The alphabetic group first, then the ideographs as they are written, family name first and nothing between."""
+    name = "Wang^XiaoDong=王^小东".encode()
+    evidence = gather(make_report(None, CtSpec(character_set="ISO_IR 192", name=name)), [0])
+    page.header(drawing.Canvas(page.SIDE, page.SIDE), evidence)
+    assert words[:2] == ["Wang, XiaoDong", "王小东"]

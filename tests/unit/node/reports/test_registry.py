@@ -19,14 +19,16 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from node.domain.ports import ReportWriter
 from node.domain.prediction import Prediction, TrainingStatus
-from node.domain.reporting import ObjectKind, Report, ReportObject
+from node.domain.reporting import MESSAGE_KINDS, Notice, NoticeKind, ObjectKind, Report, ReportObject
 from node.errors import UsageError
 from node.reports.evidence import COPIED
-from node.reports.registry import WRITERS, resolve
+from node.reports.registry import NOTICE_WRITERS, WRITERS, resolve, resolve_notice, wanted_writers
+from node.settings import ReportsSettings
 from tests.unit.node.reports.factory import CtSpec, gtrnet, porcelain
 
 MakeReport = Callable[..., Report]
 writers = pytest.mark.parametrize("name", list(WRITERS))
+notices = pytest.mark.parametrize("kind", list(NoticeKind))
 predictions = pytest.mark.parametrize("prediction", [gtrnet(), porcelain()], ids=["gtrnet", "porcelain"])
 needs_dciodvfy = pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (dicom3tools) is not installed")
 
@@ -53,8 +55,73 @@ def test_an_unknown_name_is_a_usage_error() -> None:
 
 
 def test_every_kind_has_one_writer() -> None:
-    """The registry covers each kind of object exactly once, the page that people see first before the others."""
-    assert [resolve(name).kind for name in WRITERS] == list(ObjectKind)
+    """The registries cover each kind of object exactly once, the page that people see first before the others."""
+    kinds = [*(resolve(name).kind for name in WRITERS), *(resolve_notice(name).kind for name in NOTICE_WRITERS)]
+    assert kinds == [kind for kind in ObjectKind if kind not in MESSAGE_KINDS]
+
+
+def test_what_is_optional_is_written_when_it_is_asked_for() -> None:
+    """The PDF by those that want it, the Enhanced SR unless somebody does not."""
+
+    def written(*, pdf: bool, enhanced_sr: bool) -> set[ObjectKind]:
+        return {writer.kind for writer in wanted_writers(ReportsSettings(pdf=pdf, enhanced_sr=enhanced_sr))}
+
+    every = {resolve(name).kind for name in WRITERS}
+    assert written(pdf=True, enhanced_sr=True) == every
+    assert written(pdf=False, enhanced_sr=True) == every - {ObjectKind.DOCUMENT}
+    assert written(pdf=True, enhanced_sr=False) == every - {ObjectKind.ENHANCED_REPORT}
+    assert {writer.kind for writer in wanted_writers(ReportsSettings())} == every - {ObjectKind.DOCUMENT}
+
+
+def _notice_objects(notice: Notice) -> list[ReportObject]:
+    return [made for name in NOTICE_WRITERS for made in resolve_notice(name).write(notice)]
+
+
+@needs_dciodvfy
+@notices
+def test_notices_are_valid(kind: NoticeKind, make_notice: Callable[..., Notice], tmp_path: Path) -> None:
+    """The validator finds no error in a page, a document or a rejection note."""
+    for number, result in enumerate(_notice_objects(make_notice(kind))):
+        path = tmp_path / f"notice-{number}.dcm"
+        path.write_bytes(result.content)
+        assert _errors(path) == []
+
+
+@notices
+@pytest.mark.parametrize(
+    "spec",
+    [
+        CtSpec(),
+        CtSpec(character_set=None, name=b"Plain^Name"),
+        CtSpec(character_set="GB18030", name=b"\xcd\xf5^\xd0\xa1"),
+    ],
+    ids=["latin", "undeclared", "gb18030"],
+)
+def test_a_notice_is_in_the_right_study(kind: NoticeKind, spec: CtSpec, make_notice: Callable[..., Notice]) -> None:
+    """Patient and study have the bytes of the source, in a series of its own, with the times of the claim."""
+    notice = make_notice(kind, spec)
+    source = dcmread(notice.series.instances[0].path)
+    for result in _notice_objects(notice):
+        written = _read(result)
+        for keyword in ("SpecificCharacterSet", *COPIED):
+            if keyword != "TimezoneOffsetFromUTC" and keyword in source:
+                assert written.get_item(keyword).value == source.get_item(keyword).value, keyword
+        assert written.SeriesInstanceUID == result.series_uid != notice.series.uid
+        assert (written.SOPInstanceUID, written.SOPClassUID) == (result.uid, result.sop_class_uid)
+        assert written.SeriesNumber == 9001 + 100 * result.kind.value
+        assert (written.ContentDate, written.Manufacturer) == ("20240506", "Celadon")
+
+
+@notices
+def test_the_same_notice_gives_the_same_bytes(
+    kind: NoticeKind, make_notice: Callable[..., Notice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A notice that is written again a year later is byte for byte the same."""
+    notice = make_notice(kind)
+    first = _notice_objects(notice)
+    for module in (highdicom.base, highdicom.sc.sop, highdicom.sr.sop):
+        _in_a_year(module, monkeypatch)
+    assert _notice_objects(notice) == first
 
 
 @needs_dciodvfy

@@ -1,19 +1,25 @@
 """The segmentation."""
 
 import io
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK
 from pydicom import Dataset, dcmread
 
 from node.domain.reporting import Report
 from node.errors import Fatal
 from node.reports.naming import tracking_uid
 from node.reports.seg import SegmentationWriter
+from tests.unit.node.reports.factory import ORIGIN, SPACING_XYZ_MM
 
 MakeReport = Callable[..., Report]
+READER = Path(sys.executable).parent / "segimage2itkimage"  # dcmqi, a test dependency
 
 
 def _written(report: Report) -> Dataset:
@@ -102,3 +108,19 @@ def test_an_empty_region_is_not_written(make_report: MakeReport) -> None:
     empty = replace(report.roi, mask=np.zeros_like(report.roi.mask))
     with pytest.raises(Fatal):
         SegmentationWriter().write(replace(report, roi=empty))
+
+
+def test_another_toolkit_reads_the_same_mask_at_the_same_place(make_report: MakeReport, tmp_path: Path) -> None:
+    """The toolkit dcmqi gives back every voxel, and the geometry to a hundredth of a millimetre."""
+    report = make_report()
+    path = tmp_path / "region.dcm"
+    path.write_bytes(SegmentationWriter().write(report)[0].content)
+    command = [str(READER), "--inputDICOM", str(path), "--outputDirectory", str(tmp_path), "--outputType", "nrrd"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    image = SimpleITK.ReadImage(str(next(tmp_path.glob("*.nrrd"))))
+    marked = np.flatnonzero(report.roi.mask.any(axis=(1, 2)))
+    np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(image) > 0, report.roi.mask[marked])
+    np.testing.assert_allclose(image.GetSpacing(), SPACING_XYZ_MM, atol=0.01)
+    origin = (ORIGIN[0], ORIGIN[1], ORIGIN[2] + marked[0] * SPACING_XYZ_MM[2])
+    np.testing.assert_allclose(image.GetOrigin(), origin, atol=0.01)

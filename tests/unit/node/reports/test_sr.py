@@ -1,23 +1,29 @@
 """The structured report."""
 
 import io
+import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.uid import EnhancedSRStorage
 
 from node.domain.prediction import Interval
+from node.domain.reasons import Reason, ReasonCode
 from node.domain.reporting import ObjectKind, Report
 from node.errors import Fatal, Retryable
+from node.reports import wording
 from node.reports.naming import instance_uid, series_uid, tracking_uid
-from node.reports.sr import StructuredReportWriter
+from node.reports.sr import EnhancedReportWriter, StructuredReportWriter
 from tests.unit.node.reports.factory import attribution, gtrnet, nomogram, porcelain
 
 MakeReport = Callable[..., Report]
+READER = Path(sys.executable).parent / "tid1500reader"  # dcmqi, a test dependency
 
 
 def _content(report: Report) -> bytes:
@@ -32,6 +38,17 @@ def _items(dataset: Dataset) -> Iterator[Dataset]:
     for item in dataset.get("ContentSequence", ()):
         yield item
         yield from _items(item)
+
+
+def _read_by_dcmqi(content: bytes, folder: Path) -> dict[str, float]:
+    """The numbers of the lesion by their names, as the toolkit dcmqi reads them."""
+    (folder / "report.dcm").write_bytes(content)
+    target = folder / "report.json"
+    command = [str(READER), "--inputDICOM", str(folder / "report.dcm"), "--outputMetadata", str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (group,) = json.loads(target.read_text())["Measurements"]
+    return {item["quantity"]["CodeMeaning"]: float(item["value"]) for item in group["measurementItems"]}
 
 
 def _meaning(item: Dataset) -> str:
@@ -146,7 +163,7 @@ def test_clinical_values_are_listed_with_their_source(make_report: MakeReport) -
     """What went into the prediction is there with unit, source and date; what was imputed is named."""
     dataset = _written(make_report(porcelain()))
     assert _texts(dataset, "Clinical value used") == ["age: 65 years (dicom-header, 2024-05-06)"]
-    assert _texts(dataset, "Clinical value missing, imputed") == ["CA19-9", "CEA"]
+    assert _texts(dataset, "Clinical value missing, imputed") == ["CA19-9: missing, imputed", "CEA: missing, imputed"]
 
 
 def test_the_private_scheme_is_introduced(make_report: MakeReport) -> None:
@@ -222,3 +239,48 @@ def test_the_overlap_of_map_and_region_is_a_number(make_report: MakeReport) -> N
         if item.ValueType == "NUM" and _meaning(item) == "Dice of evidence map and region"
     )
     assert (float(dice.NumericValue), dice.MeasurementUnitsCodeSequence[0].CodeValue) == (31.4, "%")
+
+
+@pytest.mark.parametrize("writer", [StructuredReportWriter(), EnhancedReportWriter()], ids=lambda one: one.kind.key)
+def test_a_reader_of_tid_1500_finds_the_same_numbers(
+    make_report: MakeReport, tmp_path: Path, writer: StructuredReportWriter | EnhancedReportWriter
+) -> None:
+    """The toolkit dcmqi reads every measurement of either form."""
+    report = make_report()
+    numbers = _read_by_dcmqi(writer.write(report)[0].content, tmp_path)
+    assert numbers == {
+        "Probability of cT1": 5.7,
+        "Probability of cT2": 14.2,
+        "Probability of cT3": 62.1,
+        "Probability of cT4": 18.0,
+        "Volume": round(report.roi.volume_ml, 2),
+    }
+
+
+def test_the_enhanced_form_has_the_same_content(make_report: MakeReport) -> None:
+    """Only class, series and identifiers differ; not an item of the tree does."""
+    report = make_report(replace(porcelain(), attribution=attribution()))
+    usual = _written(report)
+    enhanced = dcmread(io.BytesIO(EnhancedReportWriter().write(report)[0].content))
+    assert enhanced.SOPClassUID == EnhancedSRStorage
+    assert enhanced.ContentSequence == usual.ContentSequence
+    assert (enhanced.SOPInstanceUID, enhanced.SeriesInstanceUID) != (usual.SOPInstanceUID, usual.SeriesInstanceUID)
+
+
+@pytest.mark.skipif(shutil.which("dsr2html") is None, reason="dsr2html (DCMTK) is not installed")
+def test_another_toolkit_makes_a_readable_page(make_report: MakeReport, tmp_path: Path) -> None:
+    """DCMTK turns the document into a page with the numbers and the limits."""
+    path = tmp_path / "report.dcm"
+    path.write_bytes(_content(make_report()))
+    shown = subprocess.run(["dsr2html", str(path)], capture_output=True, text=True, errors="replace", check=True).stdout
+    assert "62.1" in shown
+    assert "NOT FOR CLINICAL USE" in shown
+
+
+def test_what_the_headers_say_of_the_series_is_in_the_document(make_report: MakeReport) -> None:
+    """The slices, and each remark by its code and with its numbers."""
+    report = replace(make_report(), remarks=(Reason(ReasonCode.FIELD_OF_VIEW, "180 mm"),))
+    slices, remark = _texts(_written(report), "Series as an input of the model")
+    assert slices == wording.slices_line(report)
+    assert remark.startswith("FIELD_OF_VIEW: ")
+    assert remark.endswith("(180 mm)")

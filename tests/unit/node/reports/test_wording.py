@@ -12,7 +12,11 @@ from node.domain.clinical import (
     HeldValue,
     ValueReason,
 )
+from node.domain.coding import Anatomy
+from node.domain.imaging import OtherLesion
+from node.domain.phase import Finding, Phase, PhaseVerdict
 from node.domain.prediction import Contribution, Interval
+from node.domain.reasons import Reason, ReasonCode
 from node.domain.reporting import Report
 from node.reports import wording
 from tests.unit.node.reports.factory import attribution, gtrnet, nomogram, porcelain
@@ -39,10 +43,42 @@ def test_a_category_is_not_called_a_staging(make_report: MakeReport) -> None:
 def test_what_limits_the_region_is_told(make_report: MakeReport) -> None:
     """An uncoded organ, further lesions and an empty map are notes of their own."""
     report = make_report(gtrnet(empty=True))
-    roi = replace(report.roi, anatomy_is_coded=False, others=("second",))
+    others = (OtherLesion("second", Anatomy.PANCREAS, 1.25), OtherLesion("", Anatomy.STOMACH, 0.4))
+    roi = replace(report.roi, anatomy_is_coded=False, others=others)
     notes = " ".join(wording.note_lines(replace(report, roi=roi)))
-    for words in ("label, not from a code", "1 further lesion", "evidence map is empty"):
+    for words in ("label, not from a code", "evidence map is empty"):
         assert words in notes
+    largest = f"3 lesions: this is about the largest, {roi.volume_ml:.1f} mL. "
+    assert f"{largest}Not analysed: second (pancreas, 1.2 mL); no label (stomach, 0.4 mL)." in notes
+
+
+def test_who_drew_the_region_is_told(make_report: MakeReport) -> None:
+    """The source, and whose contour or which weights it is."""
+    report = make_report()
+    assert wording.region_line(report) == "dicom-seg"
+    drawn = replace(report, roi=replace(report.roi, made_by="SEG by Workstation, 2024-01-01"))
+    assert wording.region_line(drawn) == "dicom-seg (SEG by Workstation, 2024-01-01)"
+    assert "contour is from dicom-seg (SEG by Workstation, 2024-01-01)" in wording.statement(drawn)
+
+
+def test_the_phase_is_told_with_both_kinds_of_evidence(make_report: MakeReport) -> None:
+    """What the times say, what was measured, and where nothing was."""
+    report = make_report()
+    assert wording.phase_line(report.phase) == (
+        "portal-venous; by times: portal-venous (70 s after the injection began); by attenuation: no organ measured"
+    )
+    seen = PhaseVerdict(
+        Phase.PORTAL_VENOUS, Finding(Phase.UNKNOWN, "no bolus timing"), Finding(Phase.PORTAL_VENOUS, "aorta 150 HU")
+    )
+    assert wording.phase_line(seen) == (
+        "portal-venous; by times: unknown (no bolus timing); by attenuation: portal-venous (aorta 150 HU)"
+    )
+
+
+def test_what_is_odd_about_the_series_is_told(make_report: MakeReport) -> None:
+    """The reason's sentence with its numbers, among the notes."""
+    odd = replace(make_report(), remarks=(Reason(ReasonCode.SHARP_KERNEL, "kernel B70f"),))
+    assert f"{ReasonCode.SHARP_KERNEL.sentence} (kernel B70f)" in wording.note_lines(odd)
 
 
 def test_only_values_that_were_used_are_listed(make_report: MakeReport) -> None:
@@ -99,3 +135,10 @@ def test_the_reasons_are_part_of_the_statement(make_report: MakeReport) -> None:
     told = wording.statement(make_report(both))
     assert "Strongest reasons, in logits: CA 19-9 (820 U/mL): +1.25; image: -0.62; clinical N (N1): +0.40." in told
     assert "Nomogram, 98 to 120 points: cT1 2.0 to 5.0 %" in told
+
+
+def test_a_contribution_that_rounds_to_nothing_has_no_sign() -> None:
+    """Neither "-0.00" nor "+0.00": there is no direction to read."""
+    assert [wording.logits_text(value) for value in (-0.004, 0.0, 0.004, -0.006, 1.25)] == [
+        "0.00", "0.00", "0.00", "-0.01", "+1.25",
+    ]  # fmt: skip

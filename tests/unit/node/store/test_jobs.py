@@ -1,6 +1,7 @@
 """Jobs: claimed by one worker at a time, fenced by tokens, never lost, never in a loop."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -8,10 +9,11 @@ import pytest
 
 from node.domain.audit import AuditAction, AuditOutcome
 from node.domain.identifiers import JobId, SeriesUID
-from node.domain.lifecycle import JobState, Step
+from node.domain.lifecycle import JobState, Queue, Step
 from node.domain.reasons import Reason, ReasonCode
 from node.errors import UsageError
-from node.store.jobs import LEASE, STRIKES, Claim
+from node.store.jobs import LEASE, STRIKES, TURN_OF_THE_AGED, Claim, struck_out
+from node.store.session import ring
 from tests.factories import PATIENT, SERIES, STUDY, ct_slice, event, received, received_contour, report_object
 from tests.factories import step_record as ran
 from tests.unit.node.store.conftest import Store
@@ -155,13 +157,18 @@ def test_a_claim_is_held_by_its_heartbeat(store: Store) -> None:
 
 
 def test_three_dead_workers_quarantine_a_job(store: Store) -> None:
-    """A job that kills its workers becomes visible and is not given out a fourth time."""
+    """A job that kills its workers is given out once more only to be concluded, and becomes visible either way."""
     store.receive()
     store.complete()
     for _ in range(STRIKES):
         claim = store.claim()
+        assert not claim.is_struck_out
         store.jobs.enter(claim, Step.PREDICT)
         store.forget_leases()
+    claim = store.claim()
+    assert claim.is_struck_out
+    assert claim.last_step == "predict"
+    store.forget_leases()
     assert store.jobs.claim("worker") is None
     record = store.jobs.job(FIRST)
     assert record is not None
@@ -180,7 +187,7 @@ def test_a_job_that_strikes_out_lets_the_next_one_through(store: Store) -> None:
         store.receive(1, uid)
         store.complete(uid)
     assert store.claim().job_id == FIRST
-    store.change("UPDATE jobs SET strikes = 2 WHERE id = :id", id=FIRST)
+    store.change("UPDATE jobs SET strikes = 3 WHERE id = :id", id=FIRST)
     store.forget_leases()
     assert store.claim().series_uid == "2.25.82"
     assert store.job_state(FIRST) == "quarantined"
@@ -475,3 +482,205 @@ def test_the_queue_says_how_long_it_waits(store: Store) -> None:
     (second, first) = store.jobs.jobs()
     assert store.jobs.oldest_waiting() == first.completed_at
     assert store.jobs.last_received() == second.last_received_at
+
+
+# series of one study
+
+OTHER = SeriesUID("2.25.8001")
+REASON = Reason(ReasonCode.BETTER_SERIES, "series 2.25.8001: its kernel is softer")
+
+
+def both_waiting(store: Store) -> None:
+    """Two complete series of one study."""
+    for uid in (SERIES, OTHER):
+        store.receive(3, uid)
+        assert store.complete(uid)
+
+
+def stand_back(store: Store, claim: Claim) -> bool:
+    """The claim's series stands back for the other one as that is now."""
+    (instead,) = store.jobs.siblings(claim.series_uid, "CT")
+    return store.jobs.stand_back(claim, instead, REASON, event(job_id=claim.job_id))
+
+
+def test_siblings_are_the_newest_jobs_of_the_same_study_patient_and_modality(store: Store) -> None:
+    """Not the series itself, none of another kind, none whose identity is in doubt."""
+    both_waiting(store)
+    store.inbox.accept(received_contour(SERIES))
+    store.inbox.accept(received(ct_slice(series="2.25.8002", PatientID="SOMEBODY-ELSE")))
+    store.inbox.accept(received(ct_slice(series="2.25.8003", StudyInstanceUID="2.25.1")))
+    assert [one.series_uid for one in store.jobs.siblings(SERIES, "CT")] == [OTHER]
+    (sibling,) = store.jobs.siblings(OTHER, "CT")
+    assert (sibling.job_id, sibling.state, sibling.reason) == (FIRST, JobState.WAITING, "")
+    store.inbox.accept(received(ct_slice(9, series=OTHER, PatientID="SOMEBODY-ELSE")))
+    assert store.jobs.siblings(SERIES, "CT") == ()
+
+
+def test_a_series_that_stands_back_has_ended(store: Store) -> None:
+    """Not analysed, with the reason that names the other."""
+    both_waiting(store)
+    claim = store.claim()
+    assert stand_back(store, claim)
+    record = store.jobs.job(claim.job_id)
+    assert record is not None
+    assert (record.state, record.reason, record.detail) == (JobState.NOT_ANALYSED, "BETTER_SERIES", REASON.detail)
+
+
+def test_nobody_stands_back_for_a_series_that_has_moved_on(store: Store) -> None:
+    """It is judged anew: the other may have ended meanwhile without a result."""
+    both_waiting(store)
+    claim = store.claim()
+    (instead,) = store.jobs.siblings(claim.series_uid, "CT")
+    other = store.claim("worker 2")
+    assert end(store, other)
+    assert store.jobs.stand_back(claim, instead, REASON, event(job_id=claim.job_id))
+    assert store.state(claim) == "waiting"
+
+
+def test_whoever_lost_its_claim_does_not_stand_back(store: Store) -> None:
+    """A late slice came."""
+    both_waiting(store)
+    claim = store.claim()
+    store.receive_late(series=claim.series_uid)
+    assert not stand_back(store, claim)
+    assert store.state(claim) == "collecting"
+
+
+@pytest.mark.parametrize("makes_way", [True, False])
+def test_a_series_that_cannot_be_analysed_makes_way(store: Store, *, makes_way: bool) -> None:
+    """Those that stood back for it wait again, unless what was said is about the patient."""
+    both_waiting(store)
+    claim = store.claim()
+    assert stand_back(store, claim)
+    other = store.claim()
+    reason = Reason(ReasonCode.PHASE_NOT_PORTAL_VENOUS)
+    assert store.jobs.finish(other, JobState.NOT_ANALYSED, reason, event(), makes_way=makes_way)
+    assert store.state(claim) == ("waiting" if makes_way else "not-analysed")
+    if makes_way:
+        assert store.audit.events(job_id=claim.job_id)[-1].action is AuditAction.SERIES_REOPENED
+        assert store.claim().job_id == claim.job_id
+
+
+def test_three_dead_workers_make_way_too(store: Store) -> None:
+    """The other series may be analysed where this one kills."""
+    both_waiting(store)
+    claim = store.claim()
+    assert stand_back(store, claim)
+    # Once more than it is tried: for the worker that only says so.
+    for _ in range(STRIKES + 1):
+        store.claim()
+        store.forget_leases()
+    assert store.claim().job_id == claim.job_id
+
+
+def test_what_waits_for_a_series_is_woken_when_that_is_complete(store: Store) -> None:
+    """At once, not when its patience is over."""
+    store.receive(3, OTHER)
+    claim = store.claimed(3)
+    awaiting = Reason(ReasonCode.AWAITING_SERIES, f"series {OTHER}")
+    assert store.jobs.release(claim, timedelta(minutes=5), event(), awaiting)
+    assert store.jobs.claim("worker 1") is None
+    assert store.complete(OTHER)
+    assert {store.claim().series_uid, store.claim().series_uid} == {SERIES, OTHER}
+
+
+# queues, turns and bells
+
+
+def waiting_since(store: Store, series: str, since: datetime, *, urgent: bool = False) -> None:
+    """A complete series of its own study that has waited since then."""
+    store.receive(1, series)
+    assert store.complete(SeriesUID(series))
+    job_id = JobId.of(SeriesUID(series), 1)
+    store.change("UPDATE series SET urgency = :urgent WHERE series_uid = :uid", urgent=int(urgent), uid=series)
+    moment = since if "postgresql" in store.database.url else f"{since:%Y-%m-%d %H:%M:%S.%f}"
+    store.change("UPDATE jobs SET completed_at = :since WHERE id = :id", since=moment, id=job_id)
+
+
+def test_a_worker_claims_from_its_own_queues_alone(store: Store) -> None:
+    """What was handed over waits for the other kind of worker, and is no strike."""
+    claim = store.claimed()
+    assert store.jobs.hand_over(claim, Queue.GPU)
+    assert store.jobs.claim("worker", [Queue.CPU]) is None
+    again = store.jobs.claim("worker", [Queue.GPU])
+    assert again is not None
+    assert (again.job_id, again.strikes) == (claim.job_id, 0)
+    assert not store.jobs.hand_over(claim, Queue.GPU)
+
+
+def test_a_late_slice_sends_a_job_back_to_where_headers_are_read(store: Store) -> None:
+    """The headers may rule it out now."""
+    assert store.jobs.hand_over(store.claimed(), Queue.GPU)
+    store.receive_late()
+    assert store.complete()
+    assert store.jobs.claim("worker", [Queue.GPU]) is None
+    assert store.jobs.claim("worker", [Queue.CPU]) is not None
+
+
+def test_an_urgent_case_overtakes(store: Store) -> None:
+    """Whatever was there before."""
+    now = datetime.now(UTC)
+    waiting_since(store, "2.25.701", now - timedelta(minutes=5))
+    waiting_since(store, "2.25.702", now, urgent=True)
+    assert [store.claim().series_uid for _ in range(2)] == ["2.25.702", "2.25.701"]
+
+
+def test_a_routine_case_never_starves(store: Store) -> None:
+    """However many urgent ones come, every fourth claim goes to what has waited for long."""
+    now = datetime.now(UTC)
+    waiting_since(store, "2.25.700", now - timedelta(hours=1))
+    for number in range(TURN_OF_THE_AGED):
+        waiting_since(store, f"2.25.71{number}", now + timedelta(seconds=number), urgent=True)
+    claimed = [store.claim().series_uid for _ in range(TURN_OF_THE_AGED)]
+    assert claimed == ["2.25.710", "2.25.711", "2.25.712", "2.25.700"]
+
+
+def test_a_worker_that_was_seen_to_end_costs_no_lease(store: Store) -> None:
+    """The job waits again at once, with a strike and with what it ended in; its worker's token is stale."""
+    claim = store.claimed()
+    store.jobs.enter(claim, Step.PREDICT)
+    assert store.jobs.strike(claim.job_id, claim.token, "supervisor", "SIGSEGV")
+    assert not store.jobs.heartbeat(claim)
+    again = store.claim()
+    assert (again.job_id, again.strikes, again.last_error) == (claim.job_id, 1, "predict: SIGSEGV")
+    assert not store.jobs.strike(claim.job_id, claim.token, "supervisor", "SIGSEGV")
+    told = store.audit.events(job_id=claim.job_id)
+    assert [one.details["detail"] for one in told if one.reason is ReasonCode.WORKER_ENDED] == ["predict: SIGSEGV"]
+
+
+def test_a_job_that_struck_out_says_what_the_last_worker_ended_in(store: Store) -> None:
+    """Three times is enough; a person reads why."""
+    store.receive()
+    store.complete()
+    for _ in range(STRIKES):
+        claim = store.claim()
+        assert not claim.is_struck_out
+        store.jobs.enter(claim, Step.PREDICT)
+        assert store.jobs.strike(claim.job_id, claim.token, "supervisor", "more than 16 GB of memory")
+    claim = store.claim()
+    assert claim.is_struck_out
+    assert str(struck_out(claim.last_step, claim.last_error)) == (
+        "STRUCK_OUT: last step: predict: more than 16 GB of memory"
+    )
+
+
+def test_the_bell_is_rung_for_what_waits_once_that_is_committed(store: Store) -> None:
+    """With the queue and the job, and never for what was rolled back."""
+    rung: list[tuple[Queue, JobId, str]] = []
+
+    def bell(queue: Queue, job_id: JobId) -> None:
+        record = store.jobs.job(job_id)
+        rung.append((queue, job_id, record.state.value if record else ""))
+
+    store.database._bell = bell
+    store.receive()
+    assert rung == []
+    assert store.complete()
+    assert rung == [(Queue.CPU, FIRST, "waiting")]
+    claim = store.claim()
+    assert store.jobs.hand_over(claim, Queue.GPU)
+    assert rung[1:] == [(Queue.GPU, FIRST, "waiting")]
+    with suppress(ValueError), store.database.write() as connection:
+        ring(connection, FIRST, Queue.CPU)
+        raise ValueError
+    assert len(rung) == 2

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from node.domain.audit import AuditAction, AuditOutcome
-from node.domain.lifecycle import DeliveryState
+from node.domain.lifecycle import DeliveryState, JobState
+from node.domain.reasons import Reason, ReasonCode
 from node.domain.reporting import Delivery, DeliveryOutcome, ObjectKind
 from node.store.jobs import Claim
 from node.store.outbox import LONGEST_WAIT, wait_after
@@ -247,3 +248,25 @@ def test_counts_name_every_state(store: Store) -> None:
     assert store.outbox.counts() == dict.fromkeys(DeliveryState, 0)
     committed(store, "pacs")
     assert store.outbox.counts()[PENDING] == 2
+
+
+def test_a_notice_that_was_refused_may_be_sent_again(store: Store) -> None:
+    """A person retries deliveries of a job without a result as of any other."""
+    claim = store.claimed()
+    notice, reason = report_object("notice", ObjectKind.NOTICE), Reason(ReasonCode.ROI_NOT_FOUND)
+    assert store.results.conclude(
+        claim, JobState.QUARANTINED, reason, [notice], destinations=["pacs"], events=[event()]
+    )
+    lease = store.outbox.lease("d")
+    store.outbox.record("d", lease, answers(lease, FAILED))
+    assert store.outbox.retry() == 1
+    assert states(store, claim) == [PENDING]
+    assert len(store.outbox.lease("d")) == 1
+
+
+def test_what_was_not_needed_was_never_tried(store: Store) -> None:
+    """Of two forms the destination took one: the other has never been there, so nobody will ask to have it removed."""
+    claim = committed(store, "pacs")
+    lease = store.outbox.lease("d")
+    store.outbox.record("d", lease, answers(lease, STORED, DeliveryState.WITHDRAWN))
+    assert [one.attempts for one in store.outbox.rows(claim.job_id)] == [1, 0]

@@ -32,7 +32,7 @@ def test_values_arrive_as_their_types_say(database: Database) -> None:
     with database.read() as connection:
         (kept,) = connection.execute(select(series)).mappings().all()
         events = connection.execute(select(audit.c.at, audit.c.details)).all()
-    assert dict(kept) == ROW
+    assert {name: kept[name] for name in ROW} == ROW
     assert [tuple(event) for event in events] == [(NOW, {"bytes": 7})] * 2
 
 

@@ -8,7 +8,8 @@ from sqlalchemy.exc import IntegrityError
 
 from node.domain.audit import AuditAction
 from node.domain.identifiers import JobId
-from node.domain.lifecycle import DeliveryState
+from node.domain.lifecycle import DeliveryState, JobState
+from node.domain.reasons import Reason, ReasonCode
 from node.domain.reporting import ObjectKind, ReportObject
 from node.errors import Retryable
 from node.store.blobs import BlobStore
@@ -185,3 +186,42 @@ def test_a_contour_that_came_meanwhile_has_the_job_run_again(store: Store) -> No
     again = store.claim()
     assert (again.job_id, again.manifest != claim.manifest) == (claim.job_id, True)
     assert commit(store, again, "north")
+
+
+def test_the_results_of_another_series_are_superseded_with_it(store: Store) -> None:
+    """In the same transaction; what of them was not sent yet is kept back, and jobs without results stay."""
+    worse, better = store.claimed(series="2.25.8001"), store.claimed(series="2.25.8002")
+    refused = store.claimed(series="2.25.8003")
+    assert commit(store, worse, "north", objects=(report_object("worse"),))
+    reason = Reason(ReasonCode.NOT_CT)
+    assert store.jobs.finish(refused, JobState.NOT_ANALYSED, reason, event())
+    told = event(AuditAction.COMPOSED, job_id=better.job_id)
+    assert store.results.commit(
+        better,
+        OBJECTS,
+        predictor="p",
+        destinations=("north",),
+        step=step_record(),
+        event=told,
+        replaces=(worse.job_id, refused.job_id),
+    )
+    assert [store.state(one) for one in (worse, better, refused)] == ["superseded", "delivering", "not-analysed"]
+    assert [state for _, _, state, _ in store.outbox.of(worse.job_id)] == [DeliveryState.WITHDRAWN]
+    last = store.audit.events(job_id=worse.job_id)[-1]
+    assert (last.action, last.series_uid, last.details) == (
+        AuditAction.JOB_SUPERSEDED, "2.25.8001", {"by": better.job_id}
+    )  # fmt: skip
+
+
+def test_a_retraction_takes_back_what_a_better_series_replaced(store: Store) -> None:
+    """With the newest result gone, the one of the worse series would be taken for it."""
+    worse, better = store.claimed(series="2.25.8001"), store.claimed(series="2.25.8002")
+    assert commit(store, worse, "north", objects=(report_object("worse"),))
+    store.change("UPDATE outbox SET state = 'stored', attempts = 1")
+    told = event(AuditAction.COMPOSED, job_id=better.job_id)
+    commits = {"predictor": "p", "destinations": ("north",), "step": step_record(), "event": told}
+    assert store.results.commit(better, OBJECTS, replaces=(worse.job_id,), **commits)
+    store.change("UPDATE outbox SET state = 'stored', attempts = 1 WHERE state = 'pending'")
+    withdrawal = store.results.withdrawal(better.job_id)
+    assert withdrawal.job_ids == (better.job_id, worse.job_id)
+    assert {one.uid for one in withdrawal.objects} == {one.uid for one in (*OBJECTS, report_object("worse"))}

@@ -7,7 +7,15 @@ from pydicom.uid import MRImageStorage, PositronEmissionTomographyImageStorage
 
 from node.domain.reasons import ReasonCode
 from node.errors import Refused
-from node.triage.contract import SECONDARY_CAPTURE_CLASSES, THICKEST_MM, THINNEST_MM, check, is_annotation, notes
+from node.triage.contract import (
+    SECONDARY_CAPTURE_CLASSES,
+    THICKEST_MM,
+    THINNEST_MM,
+    check,
+    is_annotation,
+    may_meet,
+    notes,
+)
 from tests.factories import ct_slice, ct_slices, series_of, with_meta
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")  # these headers are odd on purpose
@@ -211,6 +219,27 @@ def test_what_does_not_refuse_is_noted() -> None:
     series = series_of(ct_slices(5, ConvolutionKernel="B70f"))
     found = [one.code for one in notes(series, check(series))]
     assert found == [ReasonCode.FIELD_OF_VIEW, ReasonCode.SHARP_KERNEL, ReasonCode.NO_CONTRAST_NAMED]
+
+
+@pytest.mark.parametrize(
+    ("thickness", "detail"),
+    [(4, "4.00 mm thick, 2.00 mm apart: they overlap"), (1, "1.00 mm thick, 2.00 mm apart: they leave gaps")],
+)
+def test_slices_that_do_not_lie_side_by_side_are_noted(thickness: float, detail: str) -> None:
+    """Overlapping ones, and such with gaps between; a thickness that nobody gave says nothing."""
+    series = series_of(ct_slices(5, SliceThickness=thickness))
+    (found,) = [one for one in notes(series, check(series)) if one.code is ReasonCode.ODD_THICKNESS]
+    assert found.detail == detail
+    for unremarkable in (2, 2.1, None):
+        even = series_of(ct_slices(5, SliceThickness=unremarkable))
+        assert ReasonCode.ODD_THICKNESS not in {one.code for one in notes(even, check(even))}
+
+
+def test_what_comes_in_may_meet_the_contract_unless_its_kind_is_wrong() -> None:
+    """One slice of an axial CT may; a scout or an MR may not, however many come."""
+    assert may_meet(series_of(ct_slices(1)))
+    assert not may_meet(series_of(ct_slices(1, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])))
+    assert not may_meet(series_of(ct_slices(5, Modality="MR")))
 
 
 def test_an_ordinary_abdomen_has_no_notes() -> None:

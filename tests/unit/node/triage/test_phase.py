@@ -7,8 +7,9 @@ import pytest
 from models.phantoms import Phase as TruePhase
 from models.phantoms import Wanted, draw
 from models.phantoms.enhancement import Tissue
+from node.domain.phase import Finding, Phase
 from node.domain.reasons import ReasonCode
-from node.triage.phase import Finding, Phase, Vessel, from_attenuation, from_timing, judge
+from node.triage.phase import Vessel, from_attenuation, from_timing, judge
 from tests.factories import ct_slice, series_of
 from tests.real_series import FULL_SERIES
 

@@ -95,6 +95,15 @@ def test_without_an_answer_the_series_is_refused(volume: Volume) -> None:
         locate_roi(volume, (), [])
 
 
+def test_contours_of_organs_alone_leave_the_lesion_to_the_next(volume: Volume) -> None:
+    """Somebody's organs are in the archive: whoever finds lesions is asked; when nobody does, they are the reason."""
+    organs = FakeSegmenter("archive", hook=raising(Refused(ReasonCode.ROI_NO_LESION, "3 organs")))
+    assert locate_roi(volume, (), [(organs, (PANCREAS,)), (FakeSegmenter("next"), (PANCREAS,))]).source == "next"
+    with pytest.raises(Refused) as refused:
+        locate_roi(volume, (), [(organs, (PANCREAS,)), (FakeSegmenter(finds=False), (PANCREAS,))])
+    assert (refused.value.reason.code, refused.value.reason.detail) == (ReasonCode.ROI_NO_LESION, "3 organs")
+
+
 def test_what_a_segmenter_finds_wrong_is_the_reason(volume: Volume) -> None:
     """A contradiction is not overruled by the next segmenter."""
     wrong = FakeSegmenter(hook=raising(Refused(ReasonCode.ROI_AMBIGUOUS)))

@@ -1,0 +1,169 @@
+"""The forwarder: whatever happens to receiver and node, every message arrives."""
+
+import base64
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from node.auditing import forwarder as forwarder_module
+from node.auditing.forwarder import Forwarder
+from node.domain.audit import AuditAction, AuditOutcome
+from node.settings import AuditSettings, ClientTlsSettings, Settings, SyslogSettings
+from node.store.audit import AuditTrail
+from node.store.forwarding import Forwarding
+from node.store.session import Database
+from tests import factories
+from tests.syslog_receivers import SmallReceiver, certificates, free_port, rsyslog
+
+KEY = b"k" * 32
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Certificates."""
+    return certificates(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def database(tmp_path: Path, empty_sqlite: Path) -> Iterator[Database]:
+    """A migrated database whose trail is chained."""
+    opened = Database(f"sqlite:///{shutil.copy(empty_sqlite, tmp_path / 'celadon.db')}", KEY)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    path = tmp_path_factory.mktemp("template") / "celadon.db"
+    made = Database(f"sqlite:///{path}")
+    made.upgrade()
+    made.close()
+    return path
+
+
+def made(keys: Path, database: Database, port: int, folder: Path) -> Forwarder:
+    """A forwarder to a port of loopback."""
+    tls = ClientTlsSettings(ca=keys / "ca.pem", certificate=keys / "peer.pem", key=keys / "peer.key")
+    repository = SyslogSettings(host="localhost", port=port, tls=tls, timeout_s=5)
+    return Forwarder(Settings(data_dir=folder, audit=AuditSettings(syslog=repository)), repository, database)
+
+
+def tell(database: Database, first: int, last: int) -> list[str]:
+    """Rows of the trail that are told of, each with a mark of its own, among others that are not."""
+    trail = AuditTrail(database)
+    marks = [f"mark {number}" for number in range(first, last)]
+    for mark in marks:
+        trail.record(
+            factories.event(AuditAction.ACCESS_REFUSED, outcome=AuditOutcome.REFUSED, details={"what": mark}),
+            factories.event(AuditAction.INSTANCE_RECEIVED),
+        )
+    return marks
+
+
+def missing(marks: list[str], arrived: bytes) -> list[str]:
+    """The marks that no message has."""
+    return [mark for mark in marks if base64.b64encode(mark.encode()) + b'"' not in arrived]
+
+
+def test_what_was_written_before_anybody_asked_is_not_sent(keys: Path, database: Database, tmp_path: Path) -> None:
+    """A repository begins with today."""
+    early = tell(database, 0, 3)
+    receiver = SmallReceiver(keys)
+    one = made(keys, database, receiver.port, tmp_path)
+    one.begin()
+    late = tell(database, 3, 5)
+    one.begin()
+    assert one.work()
+    assert not one.work()
+    receiver.stop()
+    arrived = b"".join(receiver.messages)
+    assert (missing(early, arrived), missing(late, arrived)) == (early, [])
+    assert len(receiver.messages) == 2
+
+
+def test_nothing_is_lost_while_the_receiver_is_down_breaks_or_is_another(
+    keys: Path, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Down, up but breaking in the middle, up: each message is there, and those that came twice are the same."""
+    monkeypatch.setattr(forwarder_module, "_LONGEST_WAIT_S", 0.0)
+    port = free_port()
+    one = made(keys, database, port, tmp_path)
+    one.begin()
+    marks = tell(database, 0, 150)
+    assert not one.work()
+    receiver = SmallReceiver(keys, port, breaks_after=20_000)
+    assert not one.work()
+    marks += tell(database, 150, 260)
+    while one.work():
+        pass
+    receiver.stop()
+    marks += tell(database, 260, 270)
+    assert not one.work()
+    again = made(keys, database, port, tmp_path)
+    other = SmallReceiver(keys, port)
+    again.begin()
+    again.finish(10)
+    other.stop()
+    assert missing(marks, b"".join(receiver.messages + other.messages)) == []
+    assert Forwarding(database).waiting(f"localhost:{port}") == 0
+
+
+def test_two_nodes_over_one_database_take_turns(keys: Path, database: Database, tmp_path: Path) -> None:
+    """One sends, the other stands by: nothing comes twice."""
+    receiver = SmallReceiver(keys)
+    one, other = (made(keys, database, receiver.port, tmp_path) for _ in range(2))
+    other._owner = "another machine"
+    one.begin()
+    marks = tell(database, 0, 120)
+    assert one.work()
+    assert not other.work()
+    one.finish(10)
+    tell(database, 120, 121)
+    assert other.work()
+    receiver.stop()
+    assert missing(marks, b"".join(receiver.messages)) == []
+    assert len(receiver.messages) == 121
+
+
+def test_a_thread_sends_what_comes_while_the_node_runs(keys: Path, database: Database, tmp_path: Path) -> None:
+    """And what is written last is sent when it stops."""
+    receiver = SmallReceiver(keys)
+    one = made(keys, database, receiver.port, tmp_path)
+    one.begin()
+    one.start()
+    marks = tell(database, 0, 5)
+    deadline = time.monotonic() + 60
+    while missing(marks, b"".join(receiver.messages)) and time.monotonic() < deadline:
+        threading.Event().wait(0.05)
+    marks += tell(database, 5, 6)
+    one.finish(20)
+    receiver.stop()
+    assert missing(marks, b"".join(receiver.messages)) == []
+
+
+def test_rsyslog_has_every_message_although_it_was_stopped_in_between(
+    keys: Path, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A receiver that others wrote: down at first, up, down, and up again."""
+    monkeypatch.setattr(forwarder_module, "_LONGEST_WAIT_S", 0.0)
+    port = free_port()
+    one = made(keys, database, port, tmp_path)
+    one.begin()
+    marks = tell(database, 0, 60)
+    assert not one.work()
+    with rsyslog(tmp_path / "rsyslog", keys, port) as output:
+        assert one.work()
+    marks += tell(database, 60, 130)
+    assert not one.work()
+    with rsyslog(tmp_path / "rsyslog", keys, port) as output:
+        while one.work():
+            pass
+    arrived = output.read_bytes()
+    assert missing(marks, arrived) == []
+    assert arrived.count(b"DICOM+RFC3881") == len(marks)
+    assert b"<85>1 " in arrived

@@ -1,0 +1,77 @@
+"""Forwarding: one number says how far the trail was sent, on both databases, and nothing is passed over."""
+
+from node.domain.audit import AuditAction
+from node.store.forwarding import LEASE, Forwarding
+from node.store.session import Database
+from tests import factories
+from tests.unit.node.store.conftest import Clock, Store
+
+ACTIONS = (AuditAction.SIGNED_IN,)
+
+
+def told(store: Store, count: int) -> None:
+    """Rows, every other of which is sent."""
+    for _ in range(count):
+        store.audit.record(factories.event(AuditAction.SIGNED_IN), factories.event(AuditAction.COMPOSED))
+
+
+def test_batches_follow_each_other_without_a_gap(store: Store) -> None:
+    """And what is not sent does not hold up what is."""
+    forwarding = Forwarding(store.database)
+    told(store, 2)
+    forwarding.begin("here")
+    assert forwarding.take("here", "me", ACTIONS, 3) is None
+    told(store, 5)
+    seen = []
+    while (batch := forwarding.take("here", "me", ACTIONS, 3)) is not None:
+        seen += [number for number, _ in batch.rows]
+        assert forwarding.sent("here", "me", batch)
+    assert len(seen) == len(set(seen)) == 5
+    assert seen == sorted(seen)
+    assert forwarding.waiting("here") == 0
+
+
+def test_what_was_not_confirmed_is_given_again(store: Store) -> None:
+    """However often."""
+    forwarding = Forwarding(store.database)
+    forwarding.begin("here")
+    told(store, 1)
+    first = forwarding.take("here", "me", ACTIONS, 3)
+    assert forwarding.failed("here", "me", "refused") == 1
+    assert forwarding.failed("here", "me", "refused") == 2
+    again = forwarding.take("here", "me", ACTIONS, 3)
+    assert first is not None
+    assert again is not None
+    assert first.rows == again.rows
+
+
+def test_another_takes_over_from_one_that_is_silent(store: Store) -> None:
+    """Not before; and the one that comes back late moves nothing."""
+    clock = Clock()
+    mine, theirs = Forwarding(store.database), Forwarding(store.database, clock)
+    mine.begin("here")
+    told(store, 1)
+    batch = mine.take("here", "me", ACTIONS, 3)
+    assert batch is not None
+    assert theirs.take("here", "them", ACTIONS, 3) is None
+    clock.now_s += LEASE.total_seconds() + 1
+    taken = theirs.take("here", "them", ACTIONS, 3)
+    assert taken is not None
+    assert theirs.sent("here", "them", taken)
+    assert not mine.sent("here", "me", batch)
+
+
+def test_a_repository_is_told_whom_a_row_is_about(store: Store, database: Database) -> None:
+    """By series, or by the job where that is all that a row says."""
+    claim = store.claimed(4)
+    forwarding = Forwarding(database)
+    events = [
+        factories.event(series_uid=factories.SERIES),
+        factories.event(job_id=claim.job_id),
+        factories.event(series_uid="2.25.404"),
+    ]
+    found = forwarding.about(events)
+    assert set(found) == {factories.SERIES, claim.job_id}
+    about = found[factories.SERIES]
+    assert (about.study_uid, about.patient_id, about.issuer) == (factories.STUDY, "PAT-1", "HOSPITAL")
+    assert about.contents == (("1.2.840.10008.5.1.4.1.1.2", 4),)

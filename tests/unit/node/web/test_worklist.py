@@ -1,0 +1,81 @@
+"""The worklist as a page."""
+
+from node.domain.access import Role
+from tests.page import Browser, PageUnderTest
+
+XSS = '"><script>alert(1)</script>'
+
+
+def test_cases_are_listed_with_whom_they_are_of(full: PageUnderTest) -> None:
+    """Names as people read them, the urgent one first, the answer in a few words."""
+    text = Browser(full.client()).get("/").text
+    assert text.index("Third, Patient") < text.index("Second, Patient")
+    assert "STAT" in text
+    assert "Müller, Jörg" in text
+    assert "cT3 62.1 %" in text
+
+
+def test_a_search_is_a_form_and_not_an_address(full: PageUnderTest) -> None:
+    """Names of patients do not get into logs of proxies; the search itself is in no row of the trail."""
+    browser = Browser(full.client())
+    answer = browser.post("/", text="second")
+    assert "Second, Patient" in answer.text
+    assert "Müller" not in answer.text
+    assert "second" not in str([event.details for event in full.stores.audit.events()])
+
+
+def test_rows_come_alone_for_a_page_that_follows(full: PageUnderTest) -> None:
+    """Filtered as the form says; a case that is gone from the filter is gone."""
+    browser = Browser(full.client())
+    rows = browser.post("/worklist/rows", state="not-analysed").text
+    assert "<html" not in rows
+    assert "Second, Patient" in rows
+    assert "Third, Patient" not in rows
+    assert "No case is like that" in browser.post("/worklist/rows", state="retracted").text
+
+
+def test_nonsense_in_the_form_counts_as_nothing(full: PageUnderTest) -> None:
+    """States, orders and places that do not exist."""
+    browser = Browser(full.client())
+    for form in ({"state": "x"}, {"order": "x"}, {"after": "x y"}, {"after": "2026-01-01 x"}, {"text": "\x00"}):
+        assert browser.post("/worklist/rows", **form).status_code == 200
+
+
+def test_every_look_is_in_the_trail(full: PageUnderTest) -> None:
+    """With who looked."""
+    full.signed_in(Role.VIEWER).get("/")
+    last = full.stores.audit.events()[-1]
+    assert (last.actor, last.action.value) == ("person viewer", "person:worklist:view")
+
+
+def test_what_is_searched_for_is_written_as_text(full: PageUnderTest) -> None:
+    """Also when it looks like a script."""
+    text = Browser(full.client()).post("/", text=XSS).text
+    assert XSS not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_an_operator_retries_and_others_may_not(full: PageUnderTest) -> None:
+    """The trail has both."""
+    path = f"/jobs/{full.jobs['refused']}/retry"
+    assert full.signed_in(Role.READER).post(path).status_code == 403
+    assert full.signed_in(Role.OPERATOR).post(path).status_code == 303
+    job = full.stores.jobs.job(full.jobs["refused"])
+    assert job is not None
+    assert job.state.value == "waiting"
+    actors = {event.action.value: event.actor for event in full.stores.audit.events()}
+    assert actors["person:access:refuse"] == "person reader"
+    assert actors["person:job:retry"] == "person operator"
+
+
+def test_what_cannot_be_retried_is_said(full: PageUnderTest) -> None:
+    """A case that waits already."""
+    browser = Browser(full.client())
+    answer = browser.post(f"/jobs/{full.jobs['waiting']}/retry")
+    assert "cannot be retried" in browser.get(answer.headers["location"]).text
+
+
+def test_words_in_an_address_are_shown_only_if_they_are_ours(full: PageUnderTest) -> None:
+    """Nobody sends a link that has the page say something."""
+    path = f"/jobs/{full.jobs['waiting']}?done=Call+this+number&seal=00"
+    assert "Call this number" not in Browser(full.client()).get(path).text
