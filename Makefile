@@ -6,17 +6,17 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test faults fuzz bench servers lint format clean
+.PHONY: help setup demo test faults fuzz attacks simulations bench phantom-trial cohort-trial study bundles servers lint format clean
 
 help:            ## what there is
-	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 16
 
 setup: $(STAMP)  ## make .venv and install Celadon with its test tools
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Celadon needs Python 3.11 or newer'; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo 'apt-get install python3-venv, then again'; exit 1; }
-	$(PIP) install -e '.[models,postgresql,test]'
+	$(PIP) install -e '.[models,evaluation,postgresql,fleet,test]'
 	@touch $@
 
 demo: setup      ## a real CT from a PACS, through the node, and back to the PACS
@@ -25,21 +25,57 @@ demo: setup      ## a real CT from a PACS, through the node, and back to the PAC
 servers:         ## as root on Debian: the servers and tools that the tests use
 	@sh tests/install_servers.sh
 
-test: setup servers  ## everything (one worker a core)
+AXE := build/axe/axe-core-4.11.0.tgz
+$(AXE):
+	@mkdir -p $(@D) && npm pack --silent --pack-destination $(@D) axe-core@4.11.0 >/dev/null 2>&1 || \
+		echo 'npm does not give axe-core: the test that uses it is skipped' >&2
+
+test: setup servers $(AXE)  ## everything (one worker a core)
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile
 
 faults: setup servers  ## the matrices of faults, each with its table: kills, disks, hostile peers, fuzzing (an hour)
 	$(BIN)/python -m tests.faults durability
 	$(BIN)/python -m tests.faults disk
 	$(BIN)/python -m tests.faults clock
+	$(BIN)/python -m tests.faults delivery
+	$(BIN)/python -m tests.faults identity
+	$(BIN)/python -m tests.faults fleet
 	$(BIN)/python -m tests.faults kills --engine sqlite
 	$(BIN)/python -m tests.faults kills --engine postgresql
 	$(BIN)/python -m tests.faults.hostile_peers --peers 1000
 	$(MAKE) fuzz
 
 bench: setup servers  ## the benchmarks: tables with ratios from one run
-	$(PIP) install -e '.[models,postgresql,test,bench]'
+	$(PIP) install -e '.[models,evaluation,postgresql,fleet,test,bench]'
 	$(BIN)/python -m tests.bench
+
+simulations: setup  ## whether intervals cover, tests keep their size and power grows, in 1,000 cohorts each
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.simulations
+
+attacks: setup servers $(AXE)  ## every payload in every text in a real browser, the API against its document (half an hour)
+	ATTACKS=all $(BIN)/python -m pytest tests/browser/page/test_injection.py tests/integration/test_openapi.py \
+		tests/integration/test_page_attacks.py tests/integration/test_no_trace.py
+
+phantom-trial: setup servers  ## 100 held-out phantoms through a whole node, and a table of figures with intervals (an hour)
+	OMP_WAIT_POLICY=passive $(BIN)/python -m tests.trial $(TRIAL)
+
+cohort-trial: setup  ## phantoms of three centres through a silent node, outcomes, one report, the odd centre told (half an hour)
+	OMP_WAIT_POLICY=passive $(BIN)/python -m tests.cohort_trial
+
+study: setup     ## PORCELAIN's seven models on phantoms, trained and judged: Table 2 and its figures (hours; goes on where it was)
+	$(BIN)/python -m tests.study_phantoms $(STUDY)
+
+# Where a training was stopped, the same command goes on; what is in it may be looked at and thrown away.
+RUNS := celadon-bundles
+ON_PHANTOMS := --single --folds 5 --set schedule=cosine --set warm_up_epochs=1
+
+bundles: setup   ## train again, from seeds, what ships; then record the digests
+	$(BIN)/celadon train porcelain --phantoms 240 --seed 21 --rough 2 $(ON_PHANTOMS) --set epochs=9 --workers 2 --out $(RUNS)/porcelain
+	$(BIN)/celadon train gtrnet --phantoms 720 --seed 22 --rough 1 --network small-two-stream $(ON_PHANTOMS) \
+		--set learning_rate=1e-3 --set epochs=12 --set patience=12 --workers 2 --out $(RUNS)/gtrnet
+	$(BIN)/celadon train segmenter --phantoms 128 --seed 0 --set epochs=60 --set patience=60 --workers 2 --out $(RUNS)/segmenter
+	for name in porcelain gtrnet segmenter; do rm -rf models/bundles/$$name && cp -R $(RUNS)/$$name/bundle models/bundles/$$name || exit 1; done
+	$(BIN)/python -m models.bundles
 
 fuzz: setup      ## 20,000 hostile conversations and 20,000 hostile files; takes about fifteen minutes
 	$(BIN)/python -m tests.faults.fuzz protocol
