@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from models.bundle import Bundle
 from models.fields import Fields
-from models.library import Library
+from models.bundle_store import Library
 from node.domain.drift import Histogram
 from node.errors import BundleError
 

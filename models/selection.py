@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from models import registry
 from models.bundle import Bundle
-from models.library import Library
+from models.bundle_store import Library
 from node.errors import UsageError
 from node.settings import BundleChoice, Settings
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from models.library import Library
+from models.bundle_store import Library
 from models.selection import chosen
 from node import gpus
 from node.clinical_checks import Check, Verdict, check_clinical

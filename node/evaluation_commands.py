@@ -12,7 +12,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from models.library import Library
+from models.bundle_store import Library
 from node.errors import UsageError
 from node.settings import Settings
 

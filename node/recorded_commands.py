@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from models.library import Library
+from models.bundle_store import Library
 from node.domain.lifecycle import JobState
 from node.domain.reasons import ReasonCode
 from node.errors import UsageError

@@ -10,7 +10,7 @@ from typing import Final
 
 from models import device, registry
 from models.bundle import Bundle
-from models.library import Library
+from models.bundle_store import Library
 from models.predictors.fallback import OnCpuInstead
 from models.selection import chosen
 from node import log

@@ -5,7 +5,7 @@ from typing import Final
 
 from models.bundle import shipped
 from models.bundle_files import digest
-from models.library import SHIPPED
+from models.bundle_store import SHIPPED
 from models.segmenters.shipped import BUNDLE
 
 _INDENT: Final = 4

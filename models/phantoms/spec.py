@@ -167,9 +167,9 @@ _HIGHEST_MM: Final = 118.0
 _HEAD_SHARE: Final = 0.75
 """PORCELAIN, Table 1: 77 and 62 % of the tumours lie in the head."""
 _HEAD_UP_TO: Final = 0.27
-_GASTRIC_MM: Final = {1: (24.0, 6.0), 2: (33.0, 8.0), 3: (45.0, 10.0), 4: (56.0, 11.0)}
+_GASTRIC_MM: Final = {1: (22.0, 5.0), 2: (33.0, 6.0), 3: (46.0, 7.0), 4: (60.0, 9.0)}
 """Mean and spread of the longest diameter by T stage; GTRNet's mean is 38 (24) mm."""
-_GASTRIC_THICKNESS_MM: Final = {1: (7.0, 9.5), 2: (9.5, 13.0), 3: (13.0, 18.0), 4: (16.0, 23.0)}
+_GASTRIC_THICKNESS_MM: Final = {1: (6.5, 8.5), 2: (10.0, 12.5), 3: (14.5, 17.5), 4: (20.0, 25.0)}
 
 
 def draw(seed: int, wanted: Wanted | None = None) -> PhantomSpec:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from models.bundle import shipped
-from models.library import shipped_digests
+from models.bundle_store import shipped_digests
 from models.segmenters.coarse_to_fine import CoarseToFineSegmenter
 from node.domain.reasons import BundleFault
 from node.errors import BundleError

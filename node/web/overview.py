@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from models.library import Library
+from models.bundle_store import Library
 from models.reference import Reference, references
 from node.domain.drift import Distance, Histogram, even_edges, ks, ks_at_edges, new_words, psi, psi_of_words, quantile
 from node.domain.outcome import came_true

@@ -19,7 +19,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from models.bundle import shipped
-from models.library import Library
+from models.bundle_store import Library
 from node.demo.pacs import DemoPacs, orthanc_program, start_pacs
 from node.demo.private_node import PrivateNode, start_node
 from node.demo.series import make_case

@@ -36,7 +36,7 @@ TESTED_ELSEWHERE = {
     "migrations/versions/0008_operation.py": "as 0001_first_tables.py",
     "node/__main__.py": "tests/unit/node/test_main.py, since a test file's name has no underscores of its own",
     "node/clinical_console.py": "as node/console.py: tests/unit/node/test_clinical_commands.py",
-    "models/bundles/__main__.py": "three lines; tests/unit/models/test_library.py compares what it writes",
+    "models/bundles/__main__.py": "three lines; tests/unit/models/test_bundle_store.py compares what it writes",
     "models/phantoms/__main__.py": "tests/unit/models/phantoms/test_sheet.py runs the command",
     "node/console.py": "what it prints is tested as the command that prints it, in tests/unit/node/test_main.py",
     "node/demo/contents.py": "what the demonstration prints is asserted in tests/acceptance",

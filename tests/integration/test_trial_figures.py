@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models.bundle import shipped
-from models.library import shipped_digests
+from models.bundle_store import shipped_digests
 from models.phantoms import Kind, Phase
 from models.training import judging
 from models.training.phantom_cohort import SPAN

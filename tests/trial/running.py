@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from models.library import shipped_digests
+from models.bundle_store import shipped_digests
 from node.settings import Settings
 from tests.trial import rows as rows_on_disk
 from tests.trial.plan import Planned, plan

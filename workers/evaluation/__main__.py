@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from models import device
-from models.library import Library, shipped_digests
+from models.bundle_store import Library, shipped_digests
 from node import log
 from node.errors import CeladonError, UsageError
 from node.evaluation_commands import library_needed

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from models.bundle import Bundle, shipped
-from models.library import Library
+from models.bundle_store import Library
 from models.reference import reference, references
 from node.errors import BundleError
 

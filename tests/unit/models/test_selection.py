@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from models.bundle import Bundle, shipped
-from models.library import Library
+from models.bundle_store import Library
 from models.selection import choices, chosen
 from node.errors import BundleError, UsageError
 from node.settings import BundleChoice, Settings

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from models.library import Library
+from models.bundle_store import Library
 from node.__main__ import app
 from node.errors import UsageError
 from tests.unit.models.evaluation.cohorts import write_cohort

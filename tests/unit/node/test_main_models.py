@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from models.bundle import Bundle, shipped
-from models.library import Library
+from models.bundle_store import Library
 from node.__main__ import main
 from node.domain.audit import AuditAction, AuditOutcome
 from node.store.audit import AuditTrail

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from models.bundle import Bundle, shipped
-from models.library import Library
+from models.bundle_store import Library
 from node.domain.audit import AuditAction, AuditOutcome
 from node.domain.coding import Anatomy
 from node.errors import BundleError, UsageError

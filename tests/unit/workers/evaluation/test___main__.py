@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.library import Library
+from models.bundle_store import Library
 from tests.fakes import FakePredictor
 from tests.unit.workers.evaluation.conftest import nifti, voxels
 from workers import bootstrap

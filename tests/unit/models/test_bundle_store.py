@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from models.bundle import Bundle
-from models.library import SHIPPED, Library, checked_digest, shipped_digests
+from models.bundle_store import SHIPPED, Library, checked_digest, shipped_digests
 from node.domain.reasons import BundleFault
 from node.errors import BundleError, Retryable, UsageError
 
