@@ -460,7 +460,7 @@ class Analysis:
             return ()
         series = self._series(claim.series_uid)
         predecessors = self._predecessors(claim)
-        marked = contract.is_annotation(series) or bool(inbox.annotations(series.uid))
+        marked = contract.is_annotation(series) or bool(usable(inbox.annotations(series.uid), series))
         wanted = wants_notice(
             series,
             reason.code,

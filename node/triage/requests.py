@@ -37,8 +37,8 @@ def wants_notice(
 ) -> bool:
     """Whether the series gets a notice.
 
-    ``is_marked``: a contour references it; ``was_reported``: an earlier version of it has results or a notice. Nothing
-    is ever said where the patient is in doubt: it could stand under the wrong one.
+    ``is_marked``: a contour of the same patient references it; ``was_reported``: an earlier version of it has results
+    or a notice. Nothing is ever said where the patient is in doubt: it could stand under the wrong one.
     """
     if reason in _DOUBTFUL or reason in _NOTHING_TO_SAY or not _is_of_one_patient(series):
         return False

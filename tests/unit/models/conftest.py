@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,13 @@ FRAME = FrameOfReferenceUID("2.25.11")
 @pytest.fixture(scope="session", autouse=True)
 def _few_threads() -> None:
     """Leave cores for the tests that run beside these: threads that outnumber the cores stall each other."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _few_threads_again() -> Iterator[None]:
+    """After a test of a command that sets the process's threads: what is trained with others is another network."""
+    yield
     torch.set_num_threads(1)
 
 
