@@ -4,5 +4,5 @@ from pathlib import Path
 
 
 def drawn(name: str) -> Path:
-    """The folder of one: ``porcelain``."""
+    """The folder of one: ``porcelain`` or ``gtrnet``."""
     return Path(__file__).parent / "drawn_bundles" / name

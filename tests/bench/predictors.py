@@ -29,6 +29,7 @@ from models.preprocessing.profiles import Paper
 from node.domain.prediction import Attribution, Case
 from tests.bench.cases import case_for
 from tests.bench.straightforward import StraightforwardGtrnet, StraightforwardPorcelain
+from tests.drawn import drawn
 
 ROUNDS: Final = 7
 THIRD: Final = 1 / 3
@@ -75,8 +76,8 @@ def predictors() -> None:
 
 
 def _gtrnet(cache: Path) -> list[Timed]:
-    predictor = Gtrnet(Bundle.open(shipped("gtrnet")), "cpu", cache)
-    plain = Gtrnet(Bundle.open(shipped("gtrnet")))
+    predictor = Gtrnet(Bundle.open(drawn("gtrnet")), "cpu", cache)
+    plain = Gtrnet(Bundle.open(drawn("gtrnet")))
     predictor.warm()
     case = case_for(predictor.anatomy)
     theirs = StraightforwardGtrnet(plain._network)

@@ -16,6 +16,7 @@ from models.predictors.porcelain import Porcelain
 from node.domain.coding import Anatomy
 from node.domain.identifiers import FrameOfReferenceUID, InstanceUID
 from node.domain.imaging import BoolArray, Geometry, Roi, Volume
+from tests.drawn import drawn
 
 FRAME = FrameOfReferenceUID("2.25.11")
 
@@ -94,8 +95,8 @@ def porcelain() -> Porcelain:
 
 @pytest.fixture(scope="session")
 def gtrnet() -> Gtrnet:
-    """The shipped bundle, loaded."""
-    return Gtrnet(Bundle.open(shipped("gtrnet")))
+    """The published network with weights from a seed, loaded."""
+    return Gtrnet(Bundle.open(drawn("gtrnet")))
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from node.domain.coding import Anatomy
 from node.domain.prediction import TrainingStatus
 from node.domain.reasons import BundleFault
 from node.errors import BundleError
+from tests.drawn import drawn
 
 Spoil = Callable[..., Path]
 
@@ -39,7 +40,7 @@ def test_what_ships_says_that_it_knows_no_patients(name: str, is_what: tuple[Ana
 
 def test_weights_from_a_seed_say_which() -> None:
     """Among the parameters of the algorithm's identity."""
-    assert any(parameter.startswith("seed=") for parameter in Bundle.open(shipped("gtrnet")).identity().parameters)
+    assert any(parameter.startswith("seed=") for parameter in Bundle.open(drawn("gtrnet")).identity().parameters)
 
 
 def test_another_digest_than_expected_is_an_error() -> None:

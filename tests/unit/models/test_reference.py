@@ -11,6 +11,7 @@ from models.bundle import Bundle, shipped
 from models.bundle_store import Library
 from models.reference import reference, references
 from node.errors import BundleError
+from tests.drawn import drawn
 
 SCORES = {"NTR_HIGH": {"edges": [0, 0.5, 1], "counts": [30, 70]}}
 
@@ -29,7 +30,7 @@ def bundle(folder: Path, section: Any) -> Bundle:
 def test_the_shipped_bundles_have_none(tmp_path: Path) -> None:
     """Nobody has trained them: there is nothing that their scores could be held to."""
     assert references(Library(tmp_path / "models")) == {}
-    assert reference(Bundle.open(shipped("gtrnet"))) is None
+    assert reference(Bundle.open(drawn("gtrnet"))) is None
 
 
 def test_a_reference_is_histograms_and_where_they_are_from(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from safetensors.torch import save_model
 from torch import Tensor
 from torch.nn.functional import interpolate, relu
 
-from models.bundle import Bundle, shipped
+from models.bundle import Bundle
 from models.explain.overlap import dice
 from models.fields import Fields
 from models.networks.gtrnet import SMALL, GtrNet
@@ -30,6 +30,7 @@ from node.domain.imaging import BoolArray, Roi, Volume
 from node.domain.prediction import Case, Conclusion, ExplanationMethod, Quantity
 from node.domain.reasons import ReasonCode
 from node.errors import BundleError, Refused
+from tests.drawn import drawn
 
 SHAPE = (9, 80, 96)
 PAPER = {
@@ -59,10 +60,10 @@ def make_case(
     return build
 
 
-def shipped_as(folder: Path, variant: str) -> Gtrnet:
-    """The shipped bundle with another variant."""
+def drawn_as(folder: Path, variant: str) -> Gtrnet:
+    """The bundle with weights from a seed, with another variant."""
     path = folder / "gtrnet"
-    shutil.copytree(shipped("gtrnet"), path)
+    shutil.copytree(drawn("gtrnet"), path)
     file = path / "configs" / "metadata.json"
     values = json.loads(file.read_text(encoding="utf-8"))
     values["celadon"]["parameters"]["variant"] = variant
@@ -73,13 +74,13 @@ def shipped_as(folder: Path, variant: str) -> Gtrnet:
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Gtrnet:
     """A predictor with the small network, for what does not depend on the network."""
-    return shipped_as(tmp_path_factory.mktemp("small"), "small")
+    return drawn_as(tmp_path_factory.mktemp("small"), "small")
 
 
 @pytest.fixture(scope="module")
 def two_stream(tmp_path_factory: pytest.TempPathFactory) -> Gtrnet:
     """A predictor whose detail stream says something."""
-    predictor = shipped_as(tmp_path_factory.mktemp("two-stream"), "two-stream")
+    predictor = drawn_as(tmp_path_factory.mktemp("two-stream"), "two-stream")
     network = predictor._network
     assert isinstance(network, TwoStreamGtrNet)
     with torch.no_grad():

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.bundle import Bundle, shipped
+from models.bundle import Bundle
 from models.fields import Fields
 from models.predictors.nomogram import Answers, NomogramModel, Size, ThresholdSource, answers_from
 from node.domain.clinical import ClinicalRecord, ClinicalValue, ClinicalVariable
 from node.domain.prediction import Interval, Nomogram, Quantity
 from node.errors import BundleError
+from tests.drawn import drawn
 
 SMALL, LARGE = Size(30.0, "csv"), Size(62.0, "csv")
 SIZES, GRADES, TYPES = (SMALL, LARGE), ("well", "moderate", "poor"), ("intestinal", "mixed", "diffuse")
@@ -23,8 +24,8 @@ SCORES = np.linspace(-3.0, 3.0, 13).tolist()
 
 @pytest.fixture(scope="module")
 def model() -> NomogramModel:
-    """The published one, as the shipped bundle has it."""
-    return NomogramModel.read(Bundle.open(shipped("gtrnet")).celadon.child("nomogram"))
+    """The published one."""
+    return NomogramModel.read(Bundle.open(drawn("gtrnet")).celadon.child("nomogram"))
 
 
 def known(score: float = 0.0, size: Size = SMALL, grade: str = "well", kind: str = "intestinal") -> Answers:
@@ -291,6 +292,6 @@ def test_a_region_at_the_edge_is_a_lower_bound_unless_a_size_was_given() -> None
 )
 def test_what_a_bundle_gets_wrong_is_named(change: dict[str, Any], named: str) -> None:
     """A section that is not a nomogram names the file and the field."""
-    values = dict(Bundle.open(shipped("gtrnet")).celadon.child("nomogram").values) | change
+    values = dict(Bundle.open(drawn("gtrnet")).celadon.child("nomogram").values) | change
     with pytest.raises(BundleError, match=rf"metadata\.json.*nomogram\.{named}"):
         NomogramModel.read(Fields(Path("metadata.json"), values, "nomogram."))
