@@ -24,9 +24,9 @@ def read_overlay(path: Path) -> dict[str, FloatArray]:
         dataset = dcmread(path)
         frames = _frames(dataset)
         sources = [_source(one) for one in dataset.PerFrameFunctionalGroupsSequence]
+        return dict(zip(sources, frames, strict=True))
     except (AttributeError, IndexError, ValueError, KeyError, TypeError) as exc:
         raise Fatal("an object of our own cannot be read as an overlay") from exc
-    return dict(zip(sources, frames, strict=True))
 
 
 def _frames(dataset: Dataset) -> FloatArray:

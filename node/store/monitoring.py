@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, literal_column, or_, select
 
 from node.domain.lifecycle import JobState
 from node.store.findings import is_hidden
@@ -92,11 +92,13 @@ class Monitoring:
 
     def volume(self, since: datetime) -> tuple[Volume, ...]:
         """The analyses of each day on which there were any."""
-        day = func.date(jobs.c.created_at)
-        query = select(day.label("day"), jobs.c.state, func.count().label("count")).where(jobs.c.created_at >= since)
         days: dict[str, dict[str, int]] = {}
-        for row in self._rows(query.group_by(day, jobs.c.state)):
-            days.setdefault(str(row.day), {})[row.state] = row.count
+        with self._database.read() as connection:
+            day = _day(connection.dialect.name, jobs.c.created_at)
+            counts = select(day, jobs.c.state, func.count())
+            rows = connection.execute(counts.where(jobs.c.created_at >= since).group_by(day, jobs.c.state)).all()
+        for of_day, state, count in rows:
+            days.setdefault(str(of_day), {})[state] = count
         return tuple(_volume(one, days[one]) for one in sorted(days))
 
     def refusals(self, since: datetime) -> dict[str, int]:
@@ -164,6 +166,11 @@ class Monitoring:
     def _rows(self, query: Select[Any]) -> Sequence[Any]:
         with self._database.read() as connection:
             return connection.execute(query).all()
+
+
+def _day(dialect: str, moment: ColumnElement[datetime]) -> ColumnElement[Any]:
+    """The day of a moment in UTC: PostgreSQL would take the zone of the connection."""
+    return func.date(func.timezone(literal_column("'UTC'"), moment)) if dialect == "postgresql" else func.date(moment)
 
 
 def _observed(*columns: Any) -> Select[Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, case, func, or_, select, update
 
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
 from node.domain.identifiers import InstanceUID, JobId
@@ -173,7 +173,7 @@ class Outbox:
             again = connection.scalars(
                 update(outbox)
                 .where(*meant, outbox.c.id.in_(wanted(waiting)))
-                .values(state=DeliveryState.PENDING.value, next_attempt_at=now, attempts=0)
+                .values(once_more(now))
                 .returning(outbox.c.job_id)
             ).all()
             if not again:
@@ -243,6 +243,18 @@ class Outbox:
             attempts=row["attempts"] + 1,
             state=DeliveryState.SENDING,
         )
+
+
+def once_more(now: datetime) -> dict[str, Any]:
+    """Values for what waits for a person and is sent again at once, its attempts counted anew.
+
+    Not from nothing, unless it was held at its first: what has been tried may have arrived, and whoever withdraws the
+    result says so there.
+    """
+    never_sent = and_(outbox.c.state == DeliveryState.HELD.value, outbox.c.attempts <= 1)
+    return {
+        "state": DeliveryState.PENDING.value, "next_attempt_at": now, "attempts": case((never_sent, 0), else_=1),
+    }  # fmt: skip
 
 
 def wait_after(attempts: int) -> timedelta:
