@@ -98,16 +98,17 @@ class Outbox:
         hit(Failpoint.OUTBOX_LEASED)
         return tuple(self._delivery(row) for row in rows)
 
-    def hold(self, deliverer: str, deliveries: Sequence[Delivery]) -> None:
-        """Say that ``deliverer`` still works on these: its lease begins anew."""
+    def hold(self, deliverer: str, deliveries: Sequence[Delivery]) -> bool:
+        """Say that ``deliverer`` still works on these: its lease begins anew; False when all have moved on."""
         expires = datetime.now(UTC) + LEASE
         with self._database.write() as connection:
-            connection.execute(
+            changed = connection.execute(
                 update(outbox)
                 .where(outbox.c.id.in_([one.id for one in deliveries]), outbox.c.lease_owner == deliverer)
                 .where(outbox.c.state == DeliveryState.SENDING.value)
                 .values(lease_expires_at=expires)
             )
+        return bool(changed.rowcount)
 
     def record(
         self,
