@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, literal_column, select
 
 from node.domain.lifecycle import JobState
-from node.store.findings import is_hidden
+from node.store.findings import is_hidden, is_shown
 from node.store.session import Database
 from node.store.tables import findings, jobs, observations, outcomes, series, verdicts
 
@@ -157,7 +157,7 @@ class Monitoring:
             _observed(outcomes.c.answer)
             .join(series, series.c.series_uid == jobs.c.series_uid)
             .join(outcomes, and_(outcomes.c.study_uid == series.c.study_uid, outcomes.c.id.in_(newest)))
-            .where(jobs.c.state.in_(_WITH_RESULT), or_(findings.c.job_id.is_(None), ~is_hidden()))
+            .where(jobs.c.state.in_(_WITH_RESULT), is_shown())
             .order_by(outcomes.c.id.desc())
             .limit(MOST)
         )
