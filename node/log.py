@@ -6,6 +6,7 @@ Event names are constants here; fields that are not allowed are dropped and coun
 import logging
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
@@ -109,6 +110,20 @@ def _allow_listed(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMa
     return event
 
 
+class _Lines(structlog.PrintLogger):
+    """Writes lines, and loses one that cannot be written: on a full disk, or to a reader that is gone.
+
+    A log explains and changes nothing: a heartbeat or a delivery must not end because it could not be told of.
+    """
+
+    def msg(self, message: str) -> None:
+        """Write one line."""
+        with suppress(OSError, ValueError):  # the second from a stream that was closed
+            super().msg(message)
+
+    log = debug = info = warn = warning = fatal = failure = err = error = critical = exception = msg
+
+
 def configure(role: str, *, level: int = logging.INFO) -> None:
     """Send this process' log to stderr as JSON lines, each marked with ``role``."""
     structlog.configure(
@@ -120,7 +135,7 @@ def configure(role: str, *, level: int = logging.INFO) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=lambda *_: _Lines(sys.stderr),
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(role=role)

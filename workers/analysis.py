@@ -46,7 +46,7 @@ from workers.steps.predict import choose_predictor, predict
 from workers.steps.read_verdict import verdict_of
 from workers.steps.say_why import say_why
 from workers.steps.triage import triage
-from workers.stored import require_intact
+from workers.stored import require_intact, stored_file
 
 Details = dict[str, str | int | float]
 
@@ -198,27 +198,38 @@ class Analysis:
     def _read_document(self, claim: Claim, series: Series) -> None:
         """Keep what documents have measured, and what readers have said in them of our results.
 
-        Series of the patient that gain from a measurement are done again.
+        Series of the patient that gain from a measurement are done again. One document that cannot be used keeps no
+        other from being read: a preliminary one often stands beside the final one in the same series.
         """
         count = verdicts = 0
+        unusable: list[Refused] = []
         with self._step(claim, Step.GATHER_CLINICAL) as details:
             require_intact(series.instances)
             for instance in series.instances:
-                if instance.path is None:
-                    continue
-                found = intake(self._shop.decoder.read_measurements(instance.path), datetime.now(UTC))
-                count += len(found.values)
-                if found.values:
-                    self._shop.stores.clinical.accept(found)
-                verdicts += self._keep_verdict(instance.path)
-            details |= {"count": count, "verdicts": verdicts}
+                try:
+                    path = stored_file(instance)
+                    count += self._keep_measurements(path)
+                    verdicts += self._keep_verdict(path)
+                except Refused as exc:
+                    unusable.append(exc)
+            details |= {"count": count, "verdicts": verdicts, "unusable": len(unusable)}
+            if unusable and not verdicts:
+                raise unusable[0]
         if not count and not verdicts:
             self._triage(claim, series)  # says why it is not analysed
         reason = Reason(ReasonCode.MEASUREMENTS_READ, f"{count} values")
         if verdicts:
-            reason = Reason(ReasonCode.VERDICT_READ, f"{verdicts} verdicts, {count} values")
+            without = f"; {len(unusable)} not used, the first: {unusable[0].reason}" if unusable else ""
+            reason = Reason(ReasonCode.VERDICT_READ, f"{verdicts} verdicts, {count} values{without}")
         event = self._event(claim, AuditAction.DOCUMENT_READ, AuditOutcome.SUCCESS, {"count": count})
         self._require(self._jobs.finish(claim, JobState.DONE, reason, event))
+
+    def _keep_measurements(self, path: Path) -> int:
+        """How many values the document has given."""
+        found = intake(self._shop.decoder.read_measurements(path), datetime.now(UTC))
+        if found.values:
+            self._shop.stores.clinical.accept(found)
+        return len(found.values)
 
     def _keep_verdict(self, path: Path) -> bool:
         document = self._shop.decoder.read_verdict(path)

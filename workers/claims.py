@@ -1,11 +1,12 @@
-"""Claims: a worker's right to a job, kept alive while it works and noticed when it is lost."""
+"""Claims: a right to a job or to deliveries, kept alive while somebody works and noticed when it is lost."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from node import log
+from node.domain.identifiers import JobId
 from node.errors import CeladonError, Retryable
 from node.store.jobs import Claim, JobStore
 
@@ -19,22 +20,38 @@ class LeaseLost(CeladonError):
 @contextmanager
 def held(claim: Claim, jobs: JobStore, interval_s: float = HEARTBEAT_S) -> Iterator[None]:
     """Send heartbeats for ``claim`` in a thread of their own until the block ends or the claim is lost."""
-    stop = threading.Event()
-    thread = threading.Thread(target=_beat, args=(claim, jobs, interval_s, stop), name="heartbeat", daemon=True)
+
+    def beat() -> bool:
+        is_ours = jobs.heartbeat(claim)
+        if not is_ours:
+            log.get().warning(log.LEASE_LOST, job_id=claim.job_id)
+        return is_ours
+
+    with renewed(beat, interval_s, "heartbeat", claim.job_id):
+        yield
+
+
+@contextmanager
+def renewed(renew: Callable[[], bool], interval_s: float, name: str, job_id: JobId) -> Iterator[None]:
+    """Call ``renew`` every ``interval_s`` seconds, in a thread called ``name``, until the block ends or it says no.
+
+    One that cannot reach the database is tried again: a lease outlives some missed renewals; where it does not, its
+    number decides.
+    """
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.wait(interval_s):
+            try:
+                if not renew():
+                    return
+            except Retryable as exc:
+                log.get().warning(log.POLL_FAILED, job_id=job_id, error=str(exc))
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
     try:
         yield
     finally:
-        stop.set()
+        ended.set()
         thread.join()
-
-
-def _beat(claim: Claim, jobs: JobStore, interval_s: float, stop: threading.Event) -> None:
-    while not stop.wait(interval_s):
-        try:
-            if not jobs.heartbeat(claim):
-                log.get().warning(log.LEASE_LOST, job_id=claim.job_id)
-                return
-        except Retryable as exc:
-            # The lease outlives some missed beats; if it does not, the fencing token decides.
-            log.get().warning(log.POLL_FAILED, job_id=claim.job_id, error=str(exc))

@@ -25,6 +25,7 @@ from node.failpoints import Failpoint
 from node.settings import IdentityCheck, PacsSettings, Settings
 from node.store import outbox
 from node.stores import Stores
+from workers.claims import renewed
 from workers.steps.check_identity import Finding, check_identity
 from workers.steps.deliver import deliver
 
@@ -161,22 +162,9 @@ class Deliverer:
 @contextmanager
 def held(store: outbox.Outbox, deliverer: str, deliveries: Sequence[Delivery]) -> Iterator[None]:
     """Renew the lease of ``deliveries`` for as long as the block takes: a slow archive is not a dead deliverer."""
-    ended = threading.Event()
-
-    def renew() -> None:
-        while not ended.wait(outbox.LEASE.total_seconds() / _HOLDS_A_LEASE):
-            try:
-                store.hold(deliverer, deliveries)
-            except Retryable as exc:
-                log.get().warning(log.POLL_FAILED, error=str(exc))
-
-    thread = threading.Thread(target=renew, name="lease", daemon=True)
-    thread.start()
-    try:
+    renew = partial(store.hold, deliverer, deliveries)
+    with renewed(renew, outbox.LEASE.total_seconds() / _HOLDS_A_LEASE, "lease", deliveries[0].job_id):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def run_all(work: Mapping[str, Work], run: Callable[[Work], None], give_up: Callable[[], None]) -> None:

@@ -17,10 +17,19 @@ PYTHON
 esac
 mv "$target/celadon.dump.part" "$target/celadon.dump"
 mkdir -p "$target/data"
-for name in blobs models audit.key audit-heads.jsonl; do
+# What a run that was broken off has copied last may be half a file, and would never be looked at again: it is taken anew.
+started="$target/unfinished"
+[ ! -e "$started" ] || find "$target/data" -type f -cnewer "$started" -delete
+touch "$started"
+sync
+for name in blobs models; do
     [ -e "$data/$name" ] || continue
-    # Blobs never change under their name: those that are there already are left alone.
+    # These never change under their name: those that are there already are left alone.
     cp -a --update=none "$data/$name" "$target/data/" 2>/dev/null || cp -an "$data/$name" "$target/data/"
+done
+for name in audit.key audit-heads.jsonl; do
+    [ ! -e "$data/$name" ] || cp -a "$data/$name" "$target/data/"
 done
 find "$target/data" -name '*.part' -delete
 sync
+rm "$started"

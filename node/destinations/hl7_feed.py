@@ -61,7 +61,10 @@ class FeedDestination:
         return tuple(told.get(one.object_uid, DeliveryOutcome(one.object_uid, _PENDING, why)) for one in deliveries)
 
     def _send(self, connection: Connection, one: Delivery) -> DeliveryOutcome:
-        text = addressed(one.path.read_bytes().decode(), self._settings)
+        try:
+            text = addressed(one.path.read_bytes().decode(), self._settings)
+        except OSError as exc:
+            return DeliveryOutcome(one.object_uid, _PENDING, f"the message cannot be read: {exc.strerror}")
         connection.send(text.encode())
         frame = connection.next()
         try:

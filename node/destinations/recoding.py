@@ -28,6 +28,10 @@ class RecodingDestination:
             for one in deliveries:
                 try:
                     content = recoded(one.path.read_bytes(), self._term)
+                except OSError as exc:
+                    why = f"the object cannot be read: {exc.strerror}"
+                    refused[one.object_uid] = DeliveryOutcome(one.object_uid, DeliveryState.PENDING, why)
+                    continue
                 except CannotBeWritten as exc:
                     detail = f"{exc} cannot be written in {self._term}, the character set of this destination"
                     refused[one.object_uid] = DeliveryOutcome(one.object_uid, DeliveryState.FAILED, detail)

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from pynetdicom.presentation import build_context
 
 from node import log
+from node.dicom.commands import UNRECOGNIZED_OPERATION
 from node.dicom.commitment import PROCESSING_FAILURE as NOT_NOW
 from node.dicom.commitment import STORAGE_COMMITMENT, SUCCESS, Desk, read_report, reporting_context
 from node.dicom.completion import CompletionWatch
@@ -31,10 +32,6 @@ from node.settings import DicomSettings
 _LONGEST_COMMENT: Final = 64
 _NEWS_S: Final = 60.0
 _MOST_STRANGERS: Final = 256
-_NOT_AUTHORISED: Final = 0x0124
-_UNRECOGNISED: Final = 0x0211
-"""PS3.7 annex C."""
-
 
 Count = Callable[[str, str], None]
 """Counts one thing: what it was, and of what kind."""
@@ -142,7 +139,7 @@ class Listener:
         """Take an object; every status comes from the table in ``status``."""
         peer = request.association
         try:
-            return self._take(request) if self._may_store(peer.calling_ae, peer.address) else _NOT_AUTHORISED
+            return self._take(request)
         except RefusedAtDoor as exc:
             return self._refuse(exc.reason, peer)
         except NoRoom as exc:
@@ -161,7 +158,7 @@ class Listener:
         """Take a report of storage commitment: written down before it is answered."""
         peer = report.association
         if self._desk is None or report.abstract_syntax != STORAGE_COMMITMENT:
-            return _UNRECOGNISED
+            return UNRECOGNIZED_OPERATION
         found = read_report(report.data_set, report.transfer_syntax)
         try:
             status = self._desk.take(peer.calling_ae, peer.address, report.event_type, found)
@@ -198,6 +195,9 @@ class Listener:
 
     def _take(self, request: StoreRequest) -> Answer:
         peer = request.association
+        if not self._may_store(peer.calling_ae, peer.address):
+            # An archive that may report what it has committed to, and nothing else.
+            raise RefusedAtDoor(ReasonCode.PEER_NOT_ALLOWED, f"called itself {peer.calling_ae}")
         hit(Failpoint.LISTENER_RECEIVED)
         instance = validate(
             request.content, sop_class_uid=request.sop_class_uid, sop_instance_uid=request.sop_instance_uid

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
 from pydicom.uid import SegmentationStorage
 
 from node.domain.imaging import FloatArray
@@ -24,9 +25,9 @@ def read_overlay(path: Path) -> dict[str, FloatArray]:
         dataset = dcmread(path)
         frames = _frames(dataset)
         sources = [_source(one) for one in dataset.PerFrameFunctionalGroupsSequence]
-    except (AttributeError, IndexError, ValueError, KeyError, TypeError) as exc:
+        return dict(zip(sources, frames, strict=True))
+    except (InvalidDicomError, AttributeError, EOFError, IndexError, ValueError, KeyError, TypeError) as exc:
         raise Fatal("an object of our own cannot be read as an overlay") from exc
-    return dict(zip(sources, frames, strict=True))
 
 
 def _frames(dataset: Dataset) -> FloatArray:

@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 from pynetdicom import evt
 from pynetdicom.dsutils import create_file_meta
@@ -18,7 +19,7 @@ from node.dicom.files import write_dicom_file
 from node.dicom.peer import DEFAULT_TIMEOUT_S, Peer, association_with
 from node.domain.identifiers import InstanceUID, SeriesUID, StudyUID
 from node.domain.identity import StudyIdentity
-from node.errors import Retryable
+from node.errors import Fatal, Retryable
 
 Match = TypeVar("Match")
 
@@ -278,9 +279,17 @@ def _identity(match: Dataset) -> StudyIdentity:
 
 
 def read_identity(path: Path) -> tuple[StudyUID, StudyIdentity]:
-    """The study of a DICOM file that Celadon wrote, and whom it says that it is of."""
-    header = dcmread(path, stop_before_pixels=True, specific_tags=["StudyInstanceUID", *_IDENTITY_KEYS.values()])
-    return StudyUID(str(header.StudyInstanceUID)), _identity(header)
+    """The study of a DICOM file that Celadon wrote, and whom it says that it is of.
+
+    Raises Retryable when the file cannot be read now, and Fatal when it is not what was written.
+    """
+    try:
+        header = dcmread(path, stop_before_pixels=True, specific_tags=["StudyInstanceUID", *_IDENTITY_KEYS.values()])
+        return StudyUID(str(header.StudyInstanceUID)), _identity(header)
+    except OSError as exc:
+        raise Retryable(f"an object of our own cannot be read: {exc.strerror}") from exc
+    except (InvalidDicomError, AttributeError, ValueError, TypeError, KeyError, EOFError) as exc:
+        raise Fatal(f"an object of our own is damaged: {type(exc).__name__}") from exc
 
 
 def _series(match: Dataset) -> SeriesMatch:

@@ -8,18 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_file_meta_info
-from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from node.dicom.measurements import BROKEN, items, sequence, text
+from node.dicom.documents import items, patient_of, read_document, sequence, text
 from node.domain.coding import Code
 from node.domain.identifiers import InstanceUID
-from node.domain.imaging import PatientIdentity
-from node.domain.reasons import ReasonCode
 from node.domain.verdict import OWN_CLASSES, VERDICT_CODES, VerdictDocument
-from node.errors import Refused, Retryable
 
 MOST_REFERENCES: Final = 2000
 _PERSON_OBSERVER: Final = Code("121008", "DCM", "Person Observer Name")
@@ -34,14 +28,7 @@ def read_verdict(path: Path) -> VerdictDocument | None:
 
     Raises Refused (DOCUMENT_UNREADABLE) when the content is broken, Retryable when the file cannot be read.
     """
-    try:
-        if read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-            raise Refused(ReasonCode.DOCUMENT_UNREADABLE, "deflated objects are not read")
-        return _document(dcmread(path, stop_before_pixels=True))
-    except OSError as exc:
-        raise Retryable(f"a stored document cannot be read: {exc.strerror}") from exc
-    except BROKEN as exc:
-        raise Refused(ReasonCode.DOCUMENT_UNREADABLE, type(exc).__name__) from exc
+    return read_document(path, _document)
 
 
 def _document(dataset: Dataset) -> VerdictDocument | None:
@@ -55,13 +42,7 @@ def _document(dataset: Dataset) -> VerdictDocument | None:
     return VerdictDocument(
         instance_uid=InstanceUID(str(dataset.SOPInstanceUID)),
         study_uid=text(dataset, "StudyInstanceUID"),
-        patient=PatientIdentity(
-            text(dataset, "PatientID"),
-            text(dataset, "IssuerOfPatientID"),
-            text(dataset, "PatientName"),
-            text(dataset, "PatientBirthDate"),
-            text(dataset, "PatientSex"),
-        ),
+        patient=patient_of(dataset),
         # A key object selection has no flags: it is whole once it is stored (PS3.3 section A.35.4).
         is_final=text(dataset, "CompletionFlag") in ("COMPLETE", "")
         and text(dataset, "PreliminaryFlag") != "PRELIMINARY",

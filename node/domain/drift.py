@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
-MODERATE_PSI: Final = 0.1
 LARGE_PSI: Final = 0.25
-"""Below the first little has moved, above the second much has (Siddiqi, Credit Risk Scorecards, 2006)."""
+"""Above it much has moved, below 0.1 little (Siddiqi, Credit Risk Scorecards, 2006)."""
 _PRIOR: Final = 0.5
 """Added to the count of every bin, so that an empty one has a logarithm (Krichevsky & Trofimov 1981)."""
 _SMALLEST_TERM: Final = 1e-12

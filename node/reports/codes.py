@@ -17,9 +17,8 @@ PRIVATE_SCHEME: Final = "99CELADON"
 
 # Document titles (PS3.16 CID 7021). 126000 with a group that has no SCOORD blanks OHIF's viewport.
 ONCOLOGY_MEASUREMENT_REPORT: Final = Code("126001", "DCM", "Oncology Measurement Report")
-# Titles of a rejection note (PS3.16 CID 7010; IHE RAD TF-3 section 4.66.4.1.3.1)
+# Title of a rejection note (PS3.16 CID 7010; IHE RAD TF-3 section 4.66.4.1.3.1)
 REJECTED_FOR_PATIENT_SAFETY: Final = Code("113037", "DCM", "Rejected for Patient Safety Reasons")
-RETENTION_EXPIRED: Final = Code("113039", "DCM", "Data Retention Policy Expired")
 # Procedure reported (PS3.16 CID 100)
 CT_UNSPECIFIED_BODY_REGION: Final = Code("25045-6", "LN", "CT unspecified body region")
 # Text in a measurement group (PS3.16 CID 7003 and annex D)

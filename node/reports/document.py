@@ -1,5 +1,6 @@
 """The document: the summary and the reasons as an encapsulated PDF (PS3.3 section A.45.1), to be printed or filed."""
 
+import re
 from datetime import datetime
 from typing import Final
 
@@ -20,6 +21,8 @@ from node.reports.summary import draw_summary
 
 SOP_CLASS: Final = EncapsulatedPDFStorage
 _TITLE_CHARACTERS: Final = 1024
+_DAY: Final = re.compile(r"\d{8}")
+"""DA (PS3.5 section 6.2); of anything else the library would take what it can read of it."""
 
 
 class DocumentWriter:
@@ -67,10 +70,13 @@ def _embed(dataset: Dataset, pdf: bytes) -> None:
 
 
 def _acquired(evidence: Evidence, index: int) -> DT | None:
-    """When the image was taken (type 2), where it says so."""
+    """When the image was taken (type 2), where it says so in a way that can be read."""
     image = evidence.images[index]
     date, time = image.get("AcquisitionDate"), image.get("AcquisitionTime")
-    if not date:
+    if not date or not _DAY.fullmatch(str(date)):
         return None
-    moment = f"{date}{time or ''}"
-    return DT(moment) if isinstance(DT(moment), datetime) else None
+    try:
+        moment = DT(f"{date}{time or ''}")
+    except ValueError:
+        return None
+    return moment if isinstance(moment, datetime) else None

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, func, insert, select, text, update
@@ -123,7 +124,8 @@ def read_key(path: Path) -> bytes:
 
 def _make_key(path: Path) -> None:
     """Several processes may come here at once: the first link wins, and nobody reads half a key."""
-    part = path.with_name(f"{path.name}.{os.getpid()}")
+    # Not by the process' number: in containers that share the folder they are all the same, after a crash too.
+    part = path.with_name(f"{path.name}.{token_hex(8)}")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(os.urandom(KEY_BYTES).hex() + "\n")

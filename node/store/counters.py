@@ -66,9 +66,7 @@ class Counters:
                 for (what, label), count in sorted(counted.items()):
                     mine = (counters.c.name == what.value) & (counters.c.label == label)
                     more = update(counters).where(mine).values(value=counters.c.value + count)
-                    if connection.execute(more).rowcount:
-                        continue
-                    with connection.begin_nested():
+                    if not connection.execute(more).rowcount:
                         connection.execute(insert(counters).values(name=what.value, label=label, value=count))
         except Exception:
             with self._lock:

@@ -26,12 +26,6 @@ class Identities:
         with self._database.read() as connection:
             return _newest(connection, study_uid)
 
-    def study_of(self, series_uid: SeriesUID | str) -> StudyUID:
-        """The study that a received series belongs to."""
-        with self._database.read() as connection:
-            found = connection.scalar(select(series.c.study_uid).where(series.c.series_uid == series_uid))
-        return StudyUID(str(found))
-
     def correct(self, series_uid: SeriesUID, change: Correction, destination: str) -> bool:
         """Have the results of a series made anew with ``change``, beside what was corrected before.
 

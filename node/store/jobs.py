@@ -19,6 +19,7 @@ from node.failpoints import Failpoint, hit
 from node.store import audit
 from node.store.inbox import count_instances, insert_job, latest_job, reopened
 from node.store.leases import Lease, LeaseWatch, any_of
+from node.store.outbox import once_more
 from node.store.session import Database, pairs, ring
 from node.store.tables import (
     annotation_references,
@@ -744,7 +745,7 @@ def _retry_deliveries(connection: Connection, job_id: JobId, now: datetime) -> N
     connection.execute(
         update(outbox)
         .where(outbox.c.job_id == job_id, outbox.c.state.in_([state.value for state in WAITS_FOR_A_PERSON]))
-        .values(state=DeliveryState.PENDING.value, next_attempt_at=now, attempts=0)
+        .values(once_more(now))
     )
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, literal_column, select
 
 from node.domain.lifecycle import JobState
-from node.store.findings import is_hidden
+from node.store.findings import is_hidden, is_shown
 from node.store.session import Database
 from node.store.tables import findings, jobs, observations, outcomes, series, verdicts
 
@@ -92,11 +92,13 @@ class Monitoring:
 
     def volume(self, since: datetime) -> tuple[Volume, ...]:
         """The analyses of each day on which there were any."""
-        day = func.date(jobs.c.created_at)
-        query = select(day.label("day"), jobs.c.state, func.count().label("count")).where(jobs.c.created_at >= since)
         days: dict[str, dict[str, int]] = {}
-        for row in self._rows(query.group_by(day, jobs.c.state)):
-            days.setdefault(str(row.day), {})[row.state] = row.count
+        with self._database.read() as connection:
+            day = _day(connection.dialect.name, jobs.c.created_at)
+            counts = select(day, jobs.c.state, func.count())
+            rows = connection.execute(counts.where(jobs.c.created_at >= since).group_by(day, jobs.c.state)).all()
+        for of_day, state, count in rows:
+            days.setdefault(str(of_day), {})[state] = count
         return tuple(_volume(one, days[one]) for one in sorted(days))
 
     def refusals(self, since: datetime) -> dict[str, int]:
@@ -155,7 +157,7 @@ class Monitoring:
             _observed(outcomes.c.answer)
             .join(series, series.c.series_uid == jobs.c.series_uid)
             .join(outcomes, and_(outcomes.c.study_uid == series.c.study_uid, outcomes.c.id.in_(newest)))
-            .where(jobs.c.state.in_(_WITH_RESULT), or_(findings.c.job_id.is_(None), ~is_hidden()))
+            .where(jobs.c.state.in_(_WITH_RESULT), is_shown())
             .order_by(outcomes.c.id.desc())
             .limit(MOST)
         )
@@ -164,6 +166,11 @@ class Monitoring:
     def _rows(self, query: Select[Any]) -> Sequence[Any]:
         with self._database.read() as connection:
             return connection.execute(query).all()
+
+
+def _day(dialect: str, moment: ColumnElement[datetime]) -> ColumnElement[Any]:
+    """The day of a moment in UTC: PostgreSQL would take the zone of the connection."""
+    return func.date(func.timezone(literal_column("'UTC'"), moment)) if dialect == "postgresql" else func.date(moment)
 
 
 def _observed(*columns: Any) -> Select[Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, case, func, or_, select, update
 
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
 from node.domain.identifiers import InstanceUID, JobId
@@ -98,16 +98,17 @@ class Outbox:
         hit(Failpoint.OUTBOX_LEASED)
         return tuple(self._delivery(row) for row in rows)
 
-    def hold(self, deliverer: str, deliveries: Sequence[Delivery]) -> None:
-        """Say that ``deliverer`` still works on these: its lease begins anew."""
+    def hold(self, deliverer: str, deliveries: Sequence[Delivery]) -> bool:
+        """Say that ``deliverer`` still works on these: its lease begins anew; False when all have moved on."""
         expires = datetime.now(UTC) + LEASE
         with self._database.write() as connection:
-            connection.execute(
+            changed = connection.execute(
                 update(outbox)
                 .where(outbox.c.id.in_([one.id for one in deliveries]), outbox.c.lease_owner == deliverer)
                 .where(outbox.c.state == DeliveryState.SENDING.value)
                 .values(lease_expires_at=expires)
             )
+        return bool(changed.rowcount)
 
     def record(
         self,
@@ -173,7 +174,7 @@ class Outbox:
             again = connection.scalars(
                 update(outbox)
                 .where(*meant, outbox.c.id.in_(wanted(waiting)))
-                .values(state=DeliveryState.PENDING.value, next_attempt_at=now, attempts=0)
+                .values(once_more(now))
                 .returning(outbox.c.job_id)
             ).all()
             if not again:
@@ -243,6 +244,18 @@ class Outbox:
             attempts=row["attempts"] + 1,
             state=DeliveryState.SENDING,
         )
+
+
+def once_more(now: datetime) -> dict[str, Any]:
+    """Values for what waits for a person and is sent again at once, its attempts counted anew.
+
+    Not from nothing, unless it was held at its first: what has been tried may have arrived, and whoever withdraws the
+    result says so there.
+    """
+    never_sent = and_(outbox.c.state == DeliveryState.HELD.value, outbox.c.attempts <= 1)
+    return {
+        "state": DeliveryState.PENDING.value, "next_attempt_at": now, "attempts": case((never_sent, 0), else_=1),
+    }  # fmt: skip
 
 
 def wait_after(attempts: int) -> timedelta:

@@ -60,6 +60,28 @@ metadata = MetaData(
     }
 )
 
+
+def _number() -> Column[int]:
+    """The number of a row that has no other name."""
+    return Column("id", Counter, primary_key=True, autoincrement=True)
+
+
+def _job() -> Column[str]:
+    """The job that a row is about."""
+    return Column("job_id", String(32), ForeignKey("jobs.id"), nullable=False, index=True)
+
+
+def _claim() -> tuple[Column[str], Column[int]]:
+    """The job and the token of the claim that a row was made under."""
+    job = Column("job_id", String(32), ForeignKey("jobs.id"), primary_key=True)
+    return job, Column("token", Integer, primary_key=True, autoincrement=False)
+
+
+def _lease() -> tuple[Column[str], Column[datetime]]:
+    """Who works on a row, and until when nobody else does."""
+    return Column("lease_owner", String(128), nullable=False, default=""), Column("lease_expires_at", UtcDateTime)
+
+
 series = Table(
     "series",
     metadata,
@@ -114,7 +136,7 @@ annotation_references = Table(
 set_aside = Table(
     "set_aside",
     metadata,
-    Column("id", Counter, primary_key=True, autoincrement=True),
+    _number(),
     Column("sop_instance_uid", UID, nullable=False, index=True),
     Column("sha256", DIGEST, nullable=False, index=True),
     Column("reason", String(64), nullable=False),
@@ -139,8 +161,7 @@ jobs = Table(
     Column("manifest", DIGEST, nullable=False, default=""),
     Column("token", Integer, nullable=False, default=0),
     Column("strikes", Integer, nullable=False, default=0),
-    Column("lease_owner", String(128), nullable=False, default=""),
-    Column("lease_expires_at", UtcDateTime),
+    *_lease(),
     Column("not_before", UtcDateTime),
     Column("supersedes", String(32)),
     Column("created_at", UtcDateTime, nullable=False),
@@ -159,8 +180,8 @@ jobs = Table(
 job_steps = Table(
     "job_steps",
     metadata,
-    Column("id", Counter, primary_key=True, autoincrement=True),
-    Column("job_id", String(32), ForeignKey("jobs.id"), nullable=False, index=True),
+    _number(),
+    _job(),
     Column("token", Integer, nullable=False),
     Column("step", String(32), nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
@@ -174,7 +195,7 @@ results = Table(
     "results",
     metadata,
     Column("sop_instance_uid", UID, primary_key=True),
-    Column("job_id", String(32), ForeignKey("jobs.id"), nullable=False, index=True),
+    _job(),
     Column("kind", String(32), nullable=False),
     Column("sop_class_uid", UID, nullable=False),
     Column("series_uid", UID, nullable=False),
@@ -188,15 +209,14 @@ results = Table(
 outbox = Table(
     "outbox",
     metadata,
-    Column("id", Counter, primary_key=True, autoincrement=True),
-    Column("job_id", String(32), ForeignKey("jobs.id"), nullable=False, index=True),
+    _number(),
+    _job(),
     Column("sop_instance_uid", UID, ForeignKey("results.sop_instance_uid"), nullable=False),
     Column("destination", String(64), nullable=False),
     Column("state", String(32), nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
     Column("next_attempt_at", UtcDateTime, nullable=False),
-    Column("lease_owner", String(128), nullable=False, default=""),
-    Column("lease_expires_at", UtcDateTime),
+    *_lease(),
     Column("detail", Text, nullable=False, default=""),
     Column("stored_at", UtcDateTime),
     Column("awaits_commitment", Boolean, nullable=False, default=False, server_default=false()),
@@ -212,7 +232,7 @@ commitments = Table(
     "commitments",
     metadata,
     Column("transaction_uid", UID, primary_key=True),
-    Column("job_id", String(32), ForeignKey("jobs.id"), nullable=False, index=True),
+    _job(),
     Column("destination", String(64), nullable=False),
     Column("requested_at", UtcDateTime, nullable=False),
     Column("reported_at", UtcDateTime),
@@ -223,7 +243,7 @@ commitments = Table(
 identity_corrections = Table(
     "identity_corrections",
     metadata,
-    Column("id", Counter, primary_key=True, autoincrement=True),
+    _number(),
     Column("study_uid", UID, nullable=False, index=True),
     Column("at", UtcDateTime, nullable=False),
     Column("destination", String(64), nullable=False),
@@ -241,7 +261,7 @@ store_identity = Table(
 audit = Table(
     "audit",
     metadata,
-    Column("id", Counter, primary_key=True, autoincrement=True),
+    _number(),
     Column("at", UtcDateTime, nullable=False),
     Column("actor", String(128), nullable=False),
     Column("action", String(64), nullable=False),
@@ -271,7 +291,7 @@ audit_head = Table(
 clinical_values = Table(
     "clinical_values",
     metadata,
-    Column("id", Counter, primary_key=True, autoincrement=True),
+    _number(),
     Column("patient_id", Text, nullable=False),
     Column("issuer", Text, nullable=False),
     Column("name", Text, nullable=False, default=""),
@@ -298,7 +318,7 @@ clinical_values = Table(
 clinical_decisions = Table(
     "clinical_decisions",
     metadata,
-    Column("id", Counter, primary_key=True, autoincrement=True),
+    _number(),
     Column("value_id", BigInteger, ForeignKey("clinical_values.id"), nullable=False, index=True),
     Column("at", UtcDateTime, nullable=False),
     Column("state", String(16), nullable=False),
@@ -310,7 +330,7 @@ clinical_decisions = Table(
 patient_aliases = Table(
     "patient_aliases",
     metadata,
-    Column("id", Counter, primary_key=True, autoincrement=True),
+    _number(),
     Column("prior_id", Text, nullable=False),
     Column("prior_issuer", Text, nullable=False),
     Column("survivor_id", Text, nullable=False),
@@ -326,7 +346,7 @@ patient_aliases = Table(
 patient_updates = Table(
     "patient_updates",
     metadata,
-    Column("id", Counter, primary_key=True, autoincrement=True),
+    _number(),
     Column("patient_id", Text, nullable=False),
     Column("issuer", Text, nullable=False),
     Column("name", Text, nullable=False),
@@ -341,7 +361,7 @@ patient_updates = Table(
 hl7_messages = Table(
     "hl7_messages",
     metadata,
-    Column("id", Counter, primary_key=True, autoincrement=True),
+    _number(),
     Column("sender", Text, nullable=False),
     Column("control_id", Text, nullable=False),
     Column("sha256", DIGEST, nullable=False),
@@ -355,19 +375,18 @@ hl7_messages = Table(
 findings = Table(
     "findings",
     metadata,
-    Column("job_id", String(32), ForeignKey("jobs.id"), primary_key=True),
-    Column("token", Integer, primary_key=True, autoincrement=False),
+    *_claim(),
     Column("summary", String(128), nullable=False),
     Column("document", JSON, nullable=False),
-    Column("is_blinded", Boolean, nullable=False, server_default="0"),
+    Column("is_blinded", Boolean, nullable=False, server_default=false()),
     comment="What the page shows of a result; it counts while its token is that of the job",
 )
 
 verdicts = Table(
     "verdicts",
     metadata,
-    Column("id", Counter, primary_key=True, autoincrement=True),
-    Column("job_id", String(32), ForeignKey("jobs.id"), nullable=False, index=True),
+    _number(),
+    _job(),
     Column("at", UtcDateTime, nullable=False),
     Column("reader", String(128), nullable=False),
     Column("kind", String(32), nullable=False),
@@ -383,8 +402,7 @@ verdicts = Table(
 observations = Table(
     "observations",
     metadata,
-    Column("job_id", String(32), ForeignKey("jobs.id"), primary_key=True),
-    Column("token", Integer, primary_key=True, autoincrement=False),
+    *_claim(),
     Column("at", UtcDateTime, nullable=False, index=True),
     Column("digest", DIGEST, nullable=False),
     Column("conclusion", String(64), nullable=False),
@@ -400,7 +418,7 @@ observations = Table(
 outcomes = Table(
     "outcomes",
     metadata,
-    Column("id", Counter, primary_key=True, autoincrement=True),
+    _number(),
     Column("study_uid", UID, nullable=False, index=True),
     Column("question", String(32), nullable=False),
     Column("answer", String(64), nullable=False),
@@ -414,8 +432,8 @@ outcomes = Table(
 unblindings = Table(
     "unblindings",
     metadata,
-    Column("id", Counter, primary_key=True, autoincrement=True),
-    Column("job_id", String(32), ForeignKey("jobs.id"), nullable=False, index=True),
+    _number(),
+    _job(),
     Column("at", UtcDateTime, nullable=False),
     Column("by", String(128), nullable=False),
     Column("reason", Text, nullable=False),
@@ -431,8 +449,7 @@ audit_forwarding = Table(
     Column("detail", Text, nullable=False, default=""),
     Column("sent_at", UtcDateTime),
     Column("token", Integer, nullable=False, default=0),
-    Column("lease_owner", String(128), nullable=False, default=""),
-    Column("lease_expires_at", UtcDateTime),
+    *_lease(),
     comment="One row an audit repository: up to which row of the trail it has every message",
 )
 

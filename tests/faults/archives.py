@@ -9,8 +9,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -339,16 +338,6 @@ def item_of(reference: Reference, reason: int | None = None) -> Dataset:
     if reason is not None:
         item.FailureReason = reason
     return item
-
-
-@contextmanager
-def closing_orthanc(orthanc: DemoPacs, remove: Callable[[str], None]) -> Iterator[OrthancShelf]:
-    """A shelf in Orthanc for the length of a block."""
-    shelf = OrthancShelf(orthanc, remove)
-    try:
-        yield shelf
-    finally:
-        shelf.close()
 
 
 def data_set_digest(file: bytes) -> str:

@@ -15,6 +15,7 @@ from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, Explicit
 from pynetdicom import AE
 from pynetdicom.association import Association
 
+from node.dicom.commitment import Desk, Reporter
 from node.dicom.completion import CompletionWatch
 from node.dicom.listener import Listener
 from node.dicom.peer import Peer
@@ -30,6 +31,7 @@ from node.settings import DicomSettings, PeerSettings
 from node.store import session
 from node.store.audit import AuditTrail
 from node.store.blobs import BlobStore
+from node.store.commitments import Commitments
 from node.store.inbox import SqlInbox
 from node.store.jobs import JobStore
 from node.store.session import Database
@@ -102,13 +104,19 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopping: list[thread
     monkeypatch.setattr(session, "_BUSY_TIMEOUT_S", BUSY_TIMEOUT_S)
     listeners = []
 
-    def run(peers: tuple[PeerSettings, ...] = (), min_free_bytes: int = 0, inbox: type[SqlInbox] = SqlInbox) -> Node:
+    def run(
+        peers: tuple[PeerSettings, ...] = (),
+        min_free_bytes: int = 0,
+        inbox: type[SqlInbox] = SqlInbox,
+        reporter: Reporter | None = None,
+    ) -> Node:
         database = Database(f"sqlite:///{tmp_path / 'celadon.db'}")
         database.upgrade()
         made = inbox(database, BlobStore(tmp_path / "blobs", min_free_bytes=min_free_bytes), same_content)
         jobs, trail = JobStore(database), AuditTrail(database)
         watch = CompletionWatch(jobs, lambda uid: made.series(uid).instances, quiet_min_s=0.2, quiet_max_s=5.0)
-        listener = Listener(DicomSettings(port=0, peers=peers), made, watch, trail)
+        desk = Desk(Commitments(database), {"archive": reporter}) if reporter else None
+        listener = Listener(DicomSettings(port=0, peers=peers), made, watch, trail, desk=desk)
         listener.start()
         listeners.append(listener)
         return Node(listener, made, jobs, trail, tmp_path)
@@ -125,9 +133,9 @@ def node(start: StartNode) -> Node:
     return start()
 
 
-def associate(node: Node, syntax: str = ExplicitVRLittleEndian) -> Association:
+def associate(node: Node, syntax: str = ExplicitVRLittleEndian, calling: str = ME) -> Association:
     """An association that proposes CT in one transfer syntax."""
-    ae = AE(ME)
+    ae = AE(calling)
     ae.add_requested_context(CTImageStorage, syntax)
     return ae.associate("127.0.0.1", node.listener.port, ae_title="CELADON")
 
@@ -142,9 +150,9 @@ def rejection(node: Node, calling: str = ME, called: str = "CELADON") -> tuple[i
         return tuple(peer.expect(3)[1][1:])
 
 
-def store(node: Node, *images: Dataset) -> list[Dataset]:
+def store(node: Node, *images: Dataset, calling: str = ME) -> list[Dataset]:
     """The statuses that a sender gets for ``images`` over one association."""
-    association = associate(node)
+    association = associate(node, calling=calling)
     assert association.is_established
     answers = [association.send_c_store(image) for image in images]
     association.release()
@@ -311,6 +319,15 @@ def test_a_known_ae_title_from_another_address_is_refused(start: StartNode) -> N
         assert rejection(node, calling="ARCHIVE") == CALLING_AE_NOT_RECOGNIZED
     told = [event for event in node.trail.events() if event.action is AuditAction.ASSOCIATION_REFUSED]
     assert [event.reason for event in told] == [ReasonCode.PEER_NOT_ALLOWED]  # once, however often it knocks
+
+
+def test_an_archive_that_may_only_report_stores_nothing_and_leaves_a_trace(start: StartNode) -> None:
+    """It is associated with for its reports of commitment; an object is refused as any other, in log and trail."""
+    node = start(peers=PEERS, reporter=Reporter(AeTitle("REPORTER"), "127.0.0.1"))
+    (answer,) = store(node, ct_slice(), calling="REPORTER")
+    assert answer.Status == 0x0124
+    assert node.count("instances") == 0
+    assert [event.reason for event in node.refusals()] == [ReasonCode.PEER_NOT_ALLOWED]
 
 
 def test_a_wrong_called_ae_is_rejected(node: Node) -> None:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,10 +99,31 @@ def test_a_second_backup_takes_what_is_new(tmp_path: Path) -> None:
     """Blobs that are there already are left alone; nothing that is half written is taken."""
     made = settings(tmp_path / "node", "")
     stores = analysed(made)
+    (made.data_dir / "audit-heads.jsonl").write_text("one\n")
     run("backup.sh", "", made.data_dir, tmp_path / "backup")
     for one in ct_slices(2, series="2.25.82"):
         stores.inbox.accept(received(one))
     (made.data_dir / "blobs" / "00" / f"{'0' * 64}.{'1' * 32}.part").write_bytes(b"half")
+    heads = made.data_dir / "audit-heads.jsonl"
+    heads.write_text("one\ntwo\n")
     run("backup.sh", "", made.data_dir, tmp_path / "backup")
     names = {path.name for path in (tmp_path / "backup" / "data" / "blobs").glob("*/*")}
     assert names == {path.name for path in (made.data_dir / "blobs").glob("*/*") if path.suffix != ".part"}
+    assert (tmp_path / "backup" / "data" / heads.name).read_text() == heads.read_text()
+
+
+def test_half_a_file_of_a_backup_that_was_broken_off_is_taken_anew(tmp_path: Path) -> None:
+    """And nothing of the backups before it."""
+    made = settings(tmp_path / "node", "")
+    analysed(made)
+    backup = tmp_path / "backup"
+    run("backup.sh", "", made.data_dir, backup)
+    whole, half = sorted((backup / "data" / "blobs").glob("*/*"))[:2]
+    untouched = whole.stat().st_ino
+    (backup / "unfinished").touch()
+    time.sleep(0.05)
+    half.write_bytes(b"half")
+    run("backup.sh", "", made.data_dir, backup)
+    assert half.read_bytes() == (made.data_dir / "blobs" / half.parent.name / half.name).read_bytes()
+    assert whole.stat().st_ino == untouched
+    assert not (backup / "unfinished").exists()

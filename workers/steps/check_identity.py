@@ -9,7 +9,7 @@ from node.domain.identifiers import StudyUID
 from node.domain.identity import Correction, StudyIdentity, correction, differences
 from node.domain.lifecycle import DeliveryState
 from node.domain.reporting import Delivery, DeliveryOutcome
-from node.errors import Retryable
+from node.errors import Fatal, Retryable
 from node.settings import IdentityCheck
 
 Ask = Callable[[StudyUID], StudyIdentity | None]
@@ -34,11 +34,17 @@ class Finding:
 
 def check_identity(made: Path, check: IdentityCheck, ask: Ask) -> Finding | None:
     """What stands against delivering the objects of which ``made`` is one; None when nothing does."""
-    study, ours = read_identity(made)
     try:
+        study, ours = read_identity(made)
         theirs = ask(study)
     except Retryable as exc:
         return Finding(DeliveryState.PENDING, f"the identity cannot be checked now: {exc}")
+    except Fatal as exc:
+        return Finding(DeliveryState.HELD, f"the identity cannot be checked: {exc}")
+    return _compared(ours, theirs, check)
+
+
+def _compared(ours: StudyIdentity, theirs: StudyIdentity | None, check: IdentityCheck) -> Finding | None:
     if theirs is None:
         return Finding(DeliveryState.HELD, "the archive does not hold this study any more, or not yet")
     different = differences(ours, theirs)

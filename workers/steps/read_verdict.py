@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Final
 
 from node.domain.identifiers import JobId
 from node.domain.imaging import PatientIdentity
@@ -11,9 +12,10 @@ from node.errors import Quarantined, Refused
 from node.store.findings import Document
 from node.store.worklist import Line
 
-_LONGEST_READER = 120
-FROM_ARCHIVE = " (archive)"
+FROM_ARCHIVE: Final = " (archive)"
 """Behind the name of whoever has signed there: it is not the same proof as signing in here."""
+_LONGEST_READER: Final = 100
+"""Characters: with what stands before and behind it, a name fits into the audit trail's 128."""
 
 
 def verdict_of(

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,6 +67,17 @@ def test_bound_fields_are_held_to_the_same_list(capsys: pytest.CaptureFixture[st
     (line,) = written(capsys)
     assert (line["job_id"], line["dropped"]) == ("abc", 1)
     assert "PAT-1" not in json.dumps(line)
+
+
+def test_a_line_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk or a closed stream costs the line, not the work that it tells of."""
+    full = Path("/dev/full").open("w")  # noqa: SIM115 — closing it fails as well
+    monkeypatch.setattr("sys.stderr", full)
+    log.configure("tester")
+    log.get().warning(log.POLL_FAILED)
+    with pytest.raises(OSError, match="No space left"):
+        full.close()
+    log.get().warning(log.POLL_FAILED)
 
 
 def test_a_line_stays_a_line_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -987,6 +987,19 @@ def test_a_verdict_from_the_archive_is_added_to_the_result_that_it_is_about(site
     ]
 
 
+def test_a_preliminary_verdict_does_not_hide_the_final_one_beside_it(site: Site) -> None:
+    """What could not be used is named in the reason."""
+    result = site.analyse()
+    uids = [str(made.uid) for made in site.stores.results.of(result.job_id)]
+    site.receive(verdict_document(uids, "V_AGREE", CompletionFlag="PARTIAL"))
+    site.receive(verdict_document(uids, "V_ROI_WRONG", index=1))
+    site.complete(DOCUMENTS)
+    job = site.job(site.run().job_id)
+    assert (job.state, job.reason) == (JobState.DONE, ReasonCode.VERDICT_READ.name)
+    assert "it is not final" in job.detail
+    assert [word.kind.value for word in site.stores.verdicts.of(result.job_id)] == ["roi-wrong"]
+
+
 def test_a_verdict_about_nothing_of_ours_says_so_and_adds_nothing(site: Site) -> None:
     """Not analysed, with the reason."""
     result = site.analyse()

@@ -1,7 +1,7 @@
 """Delivery: what is due is sent, asked for and written down; one destination's trouble is its own."""
 
 import threading
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from node.domain.lifecycle import DeliveryState, JobState
 from node.domain.ports import Destination
 from node.domain.reasons import Reason, ReasonCode
-from node.domain.reporting import DeliveryOutcome, ObjectKind
+from node.domain.reporting import Delivery, DeliveryOutcome, ObjectKind
 from node.settings import FolderSettings, IdentityCheck, PacsSettings, Settings
 from node.store import outbox
 from node.store.session import Database
@@ -96,16 +96,29 @@ def test_an_identity_that_cannot_be_checked_is_not_delivered(tmp_path: Path, mon
 
 
 def test_a_lease_is_renewed_while_it_is_worked_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slow archive is not a dead deliverer: nobody else leases what is being sent."""
+    """A slow archive is not a dead deliverer: again and again, until the block ends."""
     _, stores = opened(tmp_path, archive=FolderSettings(folder=tmp_path))
-    monkeypatch.setattr(outbox, "LEASE", outbox.LEASE / 400)
-    other = outbox.Outbox(Database(Settings(data_dir=tmp_path).url), stores.blobs)
+    monkeypatch.setattr(outbox, "LEASE", outbox.LEASE / 1000)
     leased = stores.outbox.lease("d")
+    renewed = threading.Semaphore(0)
+    hold = stores.outbox.hold
+
+    def watched(deliverer: str, deliveries: Sequence[Delivery]) -> bool:
+        is_ours = hold(deliverer, deliveries)
+        renewed.release()
+        return is_ours
+
+    monkeypatch.setattr(stores.outbox, "hold", watched)
     with held(stores.outbox, "d", leased):
-        deadline = time.monotonic() + 3 * outbox.LEASE.total_seconds()
-        while time.monotonic() < deadline:
-            assert other.lease("other") == ()
-            time.sleep(0.02)
+        assert all(renewed.acquire(timeout=30) for _ in range(3))
+
+
+def test_a_lease_that_is_lost_is_not_renewed(tmp_path: Path) -> None:
+    """Another deliverer has taken over: whoever comes back late holds nothing."""
+    _, stores = opened(tmp_path, archive=FolderSettings(folder=tmp_path))
+    leased = stores.outbox.lease("d")
+    assert stores.outbox.hold("d", leased)
+    assert not stores.outbox.hold("somebody else", leased)
 
 
 def test_one_that_fails_ends_them_all() -> None:

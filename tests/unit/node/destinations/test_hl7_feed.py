@@ -115,6 +115,12 @@ def test_an_answer_that_says_nothing_of_the_message_is_none(
     assert states(receiver.port, messages) == [PENDING] * 2
 
 
+def test_a_message_that_cannot_be_read_keeps_no_other(receiver: Receiver, messages: tuple[Delivery, ...]) -> None:
+    """It is tried again."""
+    messages[0].path.unlink()
+    assert states(receiver.port, messages) == [PENDING, STORED]
+
+
 def test_a_receiver_that_is_away_is_tried_again(messages: tuple[Delivery, ...]) -> None:
     """Nothing is raised."""
     assert states(1, messages) == [PENDING] * 2

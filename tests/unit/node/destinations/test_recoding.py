@@ -36,3 +36,6 @@ def test_what_can_be_written_is_and_the_rest_waits_for_a_person(tmp_path: Path) 
     assert "PatientName cannot be written in ISO_IR 100" in outcomes[1].detail
     assert dcmread(folder / f"{made[0].object_uid}.dcm").PatientName == "Müller^Jörg"
     assert [one.path.read_bytes() for one in made] == before
+    made[0].path.unlink()
+    again = RecodingDestination(inner, "ISO_IR 100").deliver(made)
+    assert [one.state for one in again] == [DeliveryState.PENDING, DeliveryState.FAILED, DeliveryState.STORED]

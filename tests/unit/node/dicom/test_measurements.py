@@ -6,7 +6,8 @@ import pytest
 from pydicom import Dataset
 from pydicom.sequence import Sequence as Items
 
-from node.dicom.measurements import DEEPEST, read_measurements
+from node.dicom.documents import DEEPEST
+from node.dicom.measurements import read_measurements
 from node.dicom.sandbox_wire import BadMessage, Message, document_from, document_message
 from node.domain.clinical_intake import Measurement
 from node.domain.coding import Code

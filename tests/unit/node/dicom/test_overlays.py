@@ -38,8 +38,11 @@ def test_the_map_comes_back_on_its_slices(tmp_path: Path) -> None:
 
 
 def test_what_is_no_overlay_is_said(tmp_path: Path) -> None:
-    """An image has no frames that lie on another."""
+    """An image has no frames that lie on another, and a file that was damaged none at all."""
     report = build_report(tmp_path, gtrnet())
     assert report.series.instances[0].path
     with pytest.raises(Fatal, match="overlay"):
         read_overlay(report.series.instances[0].path)
+    (tmp_path / "damaged").write_bytes(b"no DICOM at all")
+    with pytest.raises(Fatal, match="overlay"):
+        read_overlay(tmp_path / "damaged")

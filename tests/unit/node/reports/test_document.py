@@ -36,6 +36,22 @@ def test_it_is_a_pdf_about_the_source_image(make_report: MakeReport) -> None:
     assert document.DocumentTitle == "Predicted cT category: cT3"
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+@pytest.mark.parametrize(
+    ("date", "time", "said"),
+    [("20240506", "070102", "20240506070102"), ("20240506", "99:61", ""), ("2024.05.06", "070102", "")],
+)
+def test_a_time_that_is_none_is_left_out(make_report: MakeReport, date: str, time: str, said: str) -> None:
+    """Old scanners write what they like: that keeps no result from being written."""
+    report = make_report()
+    for instance in report.series.instances:
+        assert instance.path is not None
+        image = dcmread(instance.path)
+        image.AcquisitionDate, image.AcquisitionTime = date, time
+        image.save_as(instance.path)
+    assert str(_written(report).AcquisitionDateTime or "") == said
+
+
 @pytest.mark.skipif(shutil.which("gs") is None, reason="gs (Ghostscript) is not installed")
 @pytest.mark.parametrize("name", ["Müller^Jörg", "王^小东", "محمد^أحمد"])
 def test_the_text_can_be_searched(make_report: MakeReport, tmp_path: Path, name: str) -> None:

@@ -28,6 +28,16 @@ from tests.unit.node.reports.factory import CtSpec, gtrnet, porcelain
 
 MakeReport = Callable[..., Report]
 writers = pytest.mark.parametrize("name", list(WRITERS))
+specs = pytest.mark.parametrize(
+    "spec",
+    [
+        CtSpec(),
+        CtSpec(character_set=None, name=b"Plain^Name"),
+        CtSpec(character_set="GB18030", name=b"\xcd\xf5^\xd0\xa1"),
+    ],
+    ids=["latin", "undeclared", "gb18030"],
+)
+"""Series in several character sets."""
 notices = pytest.mark.parametrize("kind", list(NoticeKind))
 predictions = pytest.mark.parametrize("prediction", [gtrnet(), porcelain()], ids=["gtrnet", "porcelain"])
 needs_dciodvfy = pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (dicom3tools) is not installed")
@@ -88,15 +98,7 @@ def test_notices_are_valid(kind: NoticeKind, make_notice: Callable[..., Notice],
 
 
 @notices
-@pytest.mark.parametrize(
-    "spec",
-    [
-        CtSpec(),
-        CtSpec(character_set=None, name=b"Plain^Name"),
-        CtSpec(character_set="GB18030", name=b"\xcd\xf5^\xd0\xa1"),
-    ],
-    ids=["latin", "undeclared", "gb18030"],
-)
+@specs
 def test_a_notice_is_in_the_right_study(kind: NoticeKind, spec: CtSpec, make_notice: Callable[..., Notice]) -> None:
     """Patient and study have the bytes of the source, in a series of its own, with the times of the claim."""
     notice = make_notice(kind, spec)
@@ -175,15 +177,7 @@ def test_the_same_report_gives_the_same_bytes(
 
 
 @writers
-@pytest.mark.parametrize(
-    "spec",
-    [
-        CtSpec(),
-        CtSpec(character_set=None, name=b"Plain^Name"),
-        CtSpec(character_set="GB18030", name=b"\xcd\xf5^\xd0\xa1"),
-    ],
-    ids=["latin", "undeclared", "gb18030"],
-)
+@specs
 def test_patient_and_study_are_copied_byte_for_byte(name: str, spec: CtSpec, make_report: MakeReport) -> None:
     """The patient and study attributes of a result have the bytes of the source image."""
     report = make_report(None, spec)

@@ -3,7 +3,7 @@
 from node.domain.audit import AuditAction
 from node.store.identities import Identities
 from node.store.jobs import Claim
-from tests.factories import SERIES, STUDY, event, report_object, step_record
+from tests.factories import STUDY, event, report_object, step_record
 from tests.unit.node.store.conftest import Store
 
 CHANGE = {"AccessionNumber": "A-2"}
@@ -22,7 +22,6 @@ def test_a_study_that_nobody_corrected_is_as_its_images_say(store: Store) -> Non
     """There is nothing to change."""
     store.receive()
     assert Identities(store.database).of(STUDY) == {}
-    assert Identities(store.database).study_of(SERIES) == STUDY
 
 
 def test_a_correction_has_the_results_made_anew(store: Store) -> None:

@@ -2,13 +2,17 @@
 
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import text, update
+
 from node.domain.audit import AuditAction
 from node.domain.identifiers import JobId
 from node.domain.outcome import Outcome
 from node.domain.verdict import Verdict, VerdictKind
+from node.store import tables
 from node.store.findings import FindingStore
 from node.store.monitoring import Monitoring
 from node.store.outcomes import OutcomeStore
+from node.store.session import Database
 from node.store.verdicts import VerdictStore
 from tests import factories
 from tests.unit.node.store.conftest import Store
@@ -58,6 +62,19 @@ def test_a_result_is_counted_timed_and_observed_once_it_is_committed(store: Stor
     assert monitoring.observations(LONG_AGO, LONG_AGO + timedelta(days=1)) == ()
     assert monitoring.volume(later()) == ()
     assert monitoring.refusals(LONG_AGO) == {}
+
+
+def test_a_day_is_that_of_utc_whatever_zone_the_database_is_in(store: Store) -> None:
+    """PostgreSQL counts days in the zone of the connection."""
+    analysed(store)
+    with store.database.write() as connection:
+        connection.execute(update(tables.jobs).values(created_at=datetime(2025, 3, 4, 23, 30, tzinfo=UTC)))
+        if connection.dialect.name == "postgresql":
+            name = connection.scalar(text("SELECT current_database()"))
+            connection.execute(text(f"ALTER DATABASE {name} SET timezone TO 'Etc/GMT-14'"))
+    elsewhere = Database(store.database.url)
+    assert [one.day for one in Monitoring(elsewhere).volume(LONG_AGO)] == ["2025-03-04"]
+    elsewhere.close()
 
 
 def test_what_a_reader_said_last_is_what_they_think(store: Store) -> None:

@@ -200,6 +200,15 @@ def test_a_person_may_have_failed_objects_sent_again(store: Store) -> None:
     assert store.state(claim) == "done"
 
 
+def test_what_a_person_has_sent_again_is_still_known_to_have_been_tried(store: Store) -> None:
+    """It may have arrived: a withdrawal has to name it. What was held at its first attempt was never sent."""
+    claim = committed(store, "pacs")
+    lease = store.outbox.lease("d")
+    store.outbox.record("d", lease, answers(lease, FAILED, DeliveryState.HELD))
+    assert store.outbox.retry() == 2
+    assert [one.attempts for one in store.outbox.rows(claim.job_id)] == [1, 0]
+
+
 def test_failed_objects_may_be_sent_again_while_a_newer_version_collects(store: Store) -> None:
     """The old version stands until the new one has a verdict."""
     claim = committed(store, "pacs")

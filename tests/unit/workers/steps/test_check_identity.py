@@ -59,6 +59,17 @@ def test_an_archive_that_does_not_answer_is_asked_again(made: Path) -> None:
     assert (found.state, "did not answer" in found.detail) == (DeliveryState.PENDING, True)
 
 
+def test_an_object_that_cannot_be_read_is_not_sent_unchecked(made: Path) -> None:
+    """Gone, it is waited for; damaged, it waits for a person."""
+    made.write_bytes(b"no DICOM at all")
+    damaged = check_identity(made, HOLD, says(OURS))
+    made.unlink()
+    gone = check_identity(made, HOLD, says(OURS))
+    assert damaged is not None
+    assert gone is not None
+    assert (damaged.state, gone.state) == (DeliveryState.HELD, DeliveryState.PENDING)
+
+
 def test_what_differs_is_held_and_named(made: Path) -> None:
     """The attributes, never their values."""
     found = check_identity(made, HOLD, says(replace(OURS, accession="ACC-2", patient_id="SECRET")))

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from node.domain.audit import AuditAction
 from node.domain.identifiers import InstanceUID, JobId
 from node.domain.imaging import PatientIdentity
 from node.domain.reasons import ReasonCode
 from node.domain.verdict import Verdict, VerdictDocument, VerdictKind
 from node.errors import Quarantined, Refused
+from node.store import tables
 from node.store.session import Database
 from tests.page import PageUnderTest, analysed, open_page
 from tests.unit.node.reports.factory import STUDY
@@ -79,6 +81,16 @@ def test_a_document_that_fits_is_a_verdict_of_its_observer(
     assert (verdict.kind, verdict.conclusion, len(verdict.digest)) == (VerdictKind.AGREE, "CT3", 64)
     assert page.stores.verdicts.add(verdict) == page.stores.verdicts.add(verdict)
     assert [one.source_uid for one in page.stores.verdicts.of(verdict.job_id)] == ["2.25.900"]
+
+
+def test_a_name_without_end_fits_into_the_trail(page: PageUnderTest, document: VerdictDocument, judge: Judge) -> None:
+    """With what stands before and behind it: PostgreSQL takes no more than the column holds."""
+    verdict = judge(replace(document, observers=("A" * 1000,)))
+    page.stores.verdicts.add(verdict)
+    (last,) = [event for event in page.stores.audit.events() if event.action is AuditAction.VERDICT_GIVEN]
+    longest = tables.audit.c.actor.type.length
+    assert len(last.actor) <= longest
+    assert verdict.reader.endswith(" (archive)")
 
 
 def test_whoever_disagrees_names_a_class_and_says_why(document: VerdictDocument, judge: Judge) -> None:
