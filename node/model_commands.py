@@ -15,9 +15,9 @@ from rich.text import Text
 
 from models import trial
 from models.bundle import Bundle
+from models.bundle_store import Entry, Library, checked_digest
 from models.checkpoints.conversion import convert
 from models.checkpoints.known import published
-from models.bundle_store import Entry, Library, checked_digest
 from models.selection import choices
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
 from node.errors import BundleError, CeladonError, UsageError
