@@ -20,6 +20,7 @@ from node.dicom.sandbox import Decoder
 from node.domain.identifiers import SeriesUID
 from node.domain.imaging import FloatArray, HuArray, Instance
 from node.domain.reporting import ObjectKind
+from node.errors import Rejected
 from node.stores import Stores
 
 T = TypeVar("T")
@@ -185,8 +186,8 @@ class Pictures:
             raise NoPicture
         try:
             hu = self._decoder.read_hounsfield(instance.path)
-        except Exception as exc:
-            # Whatever a decoder says of what somebody has sent: there is no picture, and the page goes on.
+        except (Rejected, OSError) as exc:
+            # What somebody has sent cannot be shown, and the page goes on; a decoder of ours that fails is told.
             raise NoPicture from exc
         if hu.shape[0] > 4 * _LARGEST_SIDE or hu.shape[1] > 4 * _LARGEST_SIDE:
             raise NoPicture

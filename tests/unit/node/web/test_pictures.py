@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from node.domain.reporting import ObjectKind
+from node.errors import Fatal
 from node.web.pictures import WINDOWS, NoPicture, Pictures
 from tests import factories
 from tests.fakes import HereDecoder
@@ -50,6 +51,22 @@ def test_what_cannot_be_decoded_has_no_picture(page: PageUnderTest) -> None:
     made = pictures(page)
     with pytest.raises(NoPicture):
         made.slice(made.stack(uid, None).instances[0], ABDOMEN)
+
+
+def test_a_decoder_that_cannot_be_had_is_no_missing_picture(
+    page: PageUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is ours, and is told as an error: not every slice of every case without a word."""
+    uid = receive(page, factories.ct_slices(2))
+    made = pictures(page)
+    instance = made.stack(uid, None).instances[0]
+
+    def fail(_: object) -> None:
+        raise Fatal("the decoder cannot be started")
+
+    monkeypatch.setattr(HereDecoder, "read_hounsfield", staticmethod(fail))
+    with pytest.raises(Fatal):
+        made.slice(instance, ABDOMEN)
 
 
 def test_a_picture_is_drawn_once(page: PageUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
