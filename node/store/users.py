@@ -69,7 +69,9 @@ class UserStore:
         return tuple(_user(row) for row in rows)
 
     def find(self, name: str) -> User | None:
-        """Who has an account of that name and may use it; None for nobody."""
+        """Who has an account of that name and may use it; None for nobody, and of what is no name."""
+        if not _NAME.fullmatch(name):
+            return None
         query = _USER.where(users.c.name == name, users.c.disabled_at.is_(None))
         with self._database.read() as connection:
             row = connection.execute(query).first()

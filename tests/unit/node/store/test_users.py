@@ -71,6 +71,12 @@ def test_what_is_no_name_is_refused(users: UserStore, name: str) -> None:
         users.add(name, "hash", Role.VIEWER)
 
 
+def test_nobody_is_of_what_is_no_name(anna: UserStore) -> None:
+    """No database takes a null character as a text, and none is asked."""
+    assert anna.find("anna") is not None
+    assert anna.find("an\x00na") is None
+
+
 def test_a_session_holds_for_as_long_as_somebody_does_something(anna: UserStore, now: Now) -> None:
     """Half an hour of nothing ends it."""
     secret = anna.begin_session("anna", Role.READER, is_local=True)
