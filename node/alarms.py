@@ -1,13 +1,13 @@
 """Alarms: what people must hear of before they miss it, looked at every minute, said in the log, by mail and webhook.
 
 The message names counts, times and the node; nothing of a patient. One that cannot be said is tried again every minute,
-and of several processes one says it.
+where it has not been heard yet, and of several processes one says it.
 """
 
 import smtplib
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from typing import Final
@@ -22,6 +22,9 @@ from node.stores import Stores
 LOOKS_EVERY_S: Final = 60.0
 ANSWERS_WITHIN_S: Final = 15.0
 _OK: Final = 300
+
+Heard = set[tuple[str, AlarmKind, datetime, bool]]
+"""Where an alarm was heard that has not been heard everywhere: way, kind, since when, and whether it was over."""
 
 _SENTENCES: Final = {
     AlarmKind.NO_TRAFFIC: "No images have come in",
@@ -47,21 +50,20 @@ def _look(stores: Stores, limits: AlarmSettings, now: datetime) -> Iterator[tupl
         yield AlarmKind.ATTENTION, f"{held} cases are held, the results of {stuck} were not delivered: celadon status"
 
 
-def check(stores: Stores, settings: Settings, now: datetime | None = None) -> None:
+def check(stores: Stores, settings: Settings, now: datetime | None = None, heard: Heard | None = None) -> None:
     """One round: look, write down, and say what nobody has said yet.
+
+    ``heard``: kept from round to round, so that a webhook that is down has nobody mailed every minute.
 
     Raises:
         Retryable: the database cannot be used now.
     """
     stores.alarms.set(look(stores, settings.alarms, now or datetime.now(UTC)))
     for alarm in stores.alarms.take_untold():
-        try:
-            _say(alarm, settings)
-        except (OSError, smtplib.SMTPException, Retryable) as exc:
-            log.get().error(log.ALARM_NOT_TOLD, reason=alarm.kind.value, error=type(exc).__name__)
-            stores.alarms.put_back(alarm)
-        else:
+        if _say(alarm, settings, heard if heard is not None else set()):
             stores.alarms.told(alarm)
+        else:
+            stores.alarms.put_back(alarm)
 
 
 def check_in_background(stores: Stores, settings: Settings, interval_s: float = LOOKS_EVERY_S) -> threading.Thread:
@@ -69,9 +71,10 @@ def check_in_background(stores: Stores, settings: Settings, interval_s: float = 
 
     def run() -> None:
         pause = threading.Event()
+        heard: Heard = set()
         while True:
             try:
-                check(stores, settings)
+                check(stores, settings, heard=heard)
             except Exception as exc:  # noqa: BLE001 — a process does not stop working because it cannot raise an alarm
                 words = str(exc) if isinstance(exc, Retryable) else type(exc).__name__
                 log.get().error(log.ALARM_NOT_TOLD, error=words)
@@ -82,13 +85,38 @@ def check_in_background(stores: Stores, settings: Settings, interval_s: float = 
     return thread
 
 
-def _say(alarm: Alarm, settings: Settings) -> None:
+def _say(alarm: Alarm, settings: Settings, heard: Heard) -> bool:
+    """Say it wherever it was not heard yet; whether it has been heard everywhere now."""
+    ways = {(name, alarm.kind, alarm.since, alarm.is_over): say for name, say in _ways(alarm, settings).items()}
+    for said, say in ways.items():
+        if said in heard:
+            continue
+        try:
+            say()
+        except Exception as exc:  # noqa: BLE001 — also an address that a library cannot read: it is not forgotten
+            log.get().error(log.ALARM_NOT_TOLD, reason=alarm.kind.value, error=type(exc).__name__)
+        else:
+            heard.add(said)
+    if not ways.keys() <= heard:
+        return False
+    heard.difference_update(ways)
+    return True
+
+
+def _ways(alarm: Alarm, settings: Settings) -> dict[str, Callable[[], None]]:
+    """Where an alarm is said, and how."""
+    mail, webhook, node = settings.alarms.mail, settings.alarms.webhook, settings.dicom.ae_title
+    ways: dict[str, Callable[[], None]] = {"log": lambda: _write(alarm)}
+    if mail is not None:
+        ways["mail"] = lambda: _mail(alarm, mail, node)
+    if webhook is not None:
+        ways["webhook"] = lambda: _post(alarm, webhook, node)
+    return ways
+
+
+def _write(alarm: Alarm) -> None:
     told = log.get().info if alarm.is_over else log.get().error
     told(log.ALARM_OVER if alarm.is_over else log.ALARM_RAISED, reason=alarm.kind.value, detail=alarm.detail)
-    if settings.alarms.mail is not None:
-        _mail(alarm, settings.alarms.mail, settings.dicom.ae_title)
-    if settings.alarms.webhook is not None:
-        _post(alarm, settings.alarms.webhook, settings.dicom.ae_title)
 
 
 def sentence(alarm: Alarm) -> str:

@@ -25,7 +25,7 @@ from node.dicom.peer import Peer
 from node.dicom.sending import echo
 from node.doorbell import TRANSPORT
 from node.errors import BundleError, CeladonError, Retryable, UsageError
-from node.settings import FolderSettings, PacsSettings, Settings, StowSettings
+from node.settings import ClientTlsSettings, FolderSettings, PacsSettings, Settings, StowSettings
 from node.stores import BYTES_PER_GB, Stores, open_database
 
 SOON: Final = timedelta(days=30)
@@ -173,15 +173,23 @@ def _certificates(settings: Settings) -> Iterator[Check]:
         wanted["dicom.tls.client_ca"] = settings.dicom.tls.client_ca
     if settings.web.tls:
         wanted["web.tls.certificate"] = settings.web.tls.certificate
+    if settings.clinical.hl7 and settings.clinical.hl7.tls:
+        wanted["clinical.hl7.tls.certificate"] = settings.clinical.hl7.tls.certificate
+        wanted["clinical.hl7.tls.client_ca"] = settings.clinical.hl7.tls.client_ca
+    if settings.audit.syslog:
+        wanted |= _of_client("audit.syslog", settings.audit.syslog.tls)
     for section, destinations in (("pacs", settings.pacs), ("feed", settings.feed)):
         for name, one in destinations.items():
-            tls = getattr(one, "tls", None)
-            if tls is not None:
-                wanted[f"{section}.{name}.tls.ca"] = tls.ca
-            if tls is not None and tls.certificate is not None:
-                wanted[f"{section}.{name}.tls.certificate"] = tls.certificate
+            wanted |= _of_client(f"{section}.{name}", getattr(one, "tls", None))
     for setting, path in wanted.items():
         yield _certificate(setting, path)
+
+
+def _of_client(name: str, tls: ClientTlsSettings | None) -> dict[str, Path]:
+    if tls is None:
+        return {}
+    own = {f"{name}.tls.certificate": tls.certificate} if tls.certificate is not None else {}
+    return {f"{name}.tls.ca": tls.ca} | own
 
 
 def _certificate(setting: str, path: Path) -> Check:

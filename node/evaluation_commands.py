@@ -1,8 +1,10 @@
 """What ``celadon evaluate`` does: reads recorded predictions, has them analysed, writes the report."""
 
+import csv
 import hashlib
+import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -174,6 +176,17 @@ def write_files(folder: Path, files: dict[str, bytes]) -> None:
             part.replace(folder / name)
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error.strerror}") from error
+
+
+def write_rows(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    """Write a CSV file, whole or as it was before: a column for every name in any row; UsageError when impossible."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    text = io.StringIO(newline="")
+    if columns:
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    write_files(file.parent, {file.name: text.getvalue().encode()})
 
 
 def _print(data: dict[str, Any], folder: Path) -> None:

@@ -4,19 +4,18 @@ A case is a CT series, by its newest analysis. The files that are written number
 file of matches alone, which has the identifiers of the outcomes as they were given.
 """
 
-import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from models.bundle_store import Library
 from node.domain.lifecycle import JobState
 from node.domain.reasons import ReasonCode
 from node.errors import UsageError
-from node.evaluation_commands import Asked, evaluate, library_needed
+from node.evaluation_commands import Asked, evaluate, library_needed, write_rows
 from node.settings import Settings
 from node.store.jobs import JobRecord
 from node.stores import Stores
@@ -73,10 +72,9 @@ def evaluate_recorded(settings: Settings, asked: Asked, recorded: Recorded, *, a
     ours = [one for one in cases if _is_meant(one, predictor, wanted)]
     question = next(one.answer.question for one in ours if one.answer is not None)
     matches = match(outcomes, [one.identity for one in ours])
-    asked.out.mkdir(parents=True, exist_ok=True)
-    _write(asked.out / PREDICTIONS, _predictions(ours, question))
-    _write(asked.out / LABELS, _labels(ours, matches, question))
-    _write(asked.out / MATCHES, _told(matches))
+    write_rows(asked.out / PREDICTIONS, _predictions(ours, question))
+    write_rows(asked.out / LABELS, _labels(ours, matches, question))
+    write_rows(asked.out / MATCHES, _told(matches))
     named = replace(
         asked,
         predictions=asked.out / PREDICTIONS,
@@ -180,6 +178,8 @@ def _is_meant(case: _Case, predictor: str, digest: str) -> bool:
 
 
 def _predictions(cases: Sequence[_Case], question: "Question") -> list[dict[str, str]]:
+    from models.evaluation.cohort_file import PROBABILITY  # noqa: PLC0415 — an extra that may be missing
+
     rows = []
     for case in cases:
         row = {"case": case.identity.case, "called": "", "digest": case.digest, "excluded": _reason(case)}
@@ -187,7 +187,7 @@ def _predictions(cases: Sequence[_Case], question: "Question") -> list[dict[str,
         if case.answer is not None:
             row["called"], probabilities = case.answer.called, case.answer.probabilities
         shown = [repr(one) for one in probabilities] or [""] * len(question.classes)
-        rows.append(row | {f"p_{name}": text for name, text in zip(question.classes, shown, strict=True)})
+        rows.append(row | {f"{PROBABILITY}{name}": text for name, text in zip(question.classes, shown, strict=True)})
     return rows
 
 
@@ -266,13 +266,3 @@ def _flow(
     yield "outcomes in the file", len(matches)
     counts = Counter(one.fate for one in matches)
     yield from ((f"outcomes: {fate.value}", counts[fate]) for fate in Fate if counts[fate])
-
-
-def _write(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    part = file.with_name(f".{file.name}.part")
-    columns = list(dict.fromkeys(column for row in rows for column in row)) or ["line"]
-    with part.open("w", encoding="utf-8", newline="") as stream:
-        writer: Any = csv.DictWriter(stream, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    part.replace(file)

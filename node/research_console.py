@@ -1,6 +1,5 @@
 """What the commands for researchers do: a marker's chain, a reader study, the size of a study. They need no node."""
 
-import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from node.errors import UsageError
-from node.evaluation_commands import Asked, evaluate, library_needed, write_files
+from node.evaluation_commands import Asked, evaluate, library_needed, write_files, write_rows
 from node.settings import Settings
 
 _SCORE: Final = "score_"
@@ -68,7 +67,7 @@ def score_expression(matrix: Path, signatures: Path, above: str, below: str, out
         }
         for index, case in enumerate(ratios.cases)
     ]
-    _write_rows(out, rows)
+    write_rows(out, rows)
     summary = {
         "file": str(out),
         "samples": len(rows),
@@ -92,7 +91,7 @@ def score_counts(file: Path, out: Path, *, as_json: bool) -> int:
         {"case": case, _RATIO: _number(value), "high": _call(value, bool(is_high)), "note": note}
         for case, value, is_high, note in zip(ratios.cases, ratios.values, high, ratios.notes, strict=True)
     ]
-    _write_rows(out, rows)
+    write_rows(out, rows)
     summary = {
         "file": str(out),
         "cases": len(rows),
@@ -185,21 +184,22 @@ def evaluate_published(settings: Settings, folder: Path, out: Path, draws: int, 
     """Write the report of GTRNet's published files and the refit of its nomogram; 0."""
     with library_needed():
         from models.evaluation import ordinal, published  # noqa: PLC0415 — an extra that may be missing
+        from models.evaluation.cohort_file import PROBABILITY  # noqa: PLC0415 — as above
         from models.evaluation.report import plain  # noqa: PLC0415 — as above
     said, known = [], []
     for name, file in (("training", _TRAINING), ("internal", _TEST)):
         found = published.read_predictions(folder / file)
         for number, image in enumerate(found.images):
             shares = {
-                f"p_{one}": repr(float(p))
+                f"{PROBABILITY}{one}": repr(float(p))
                 for one, p in zip(published.CLASSES, found.probabilities[number], strict=True)
             }
             said.append({"case": f"{name}-{image}", **shares})
             label = published.CLASSES[found.labels[number]]
             patient = published.patient_of(image)
             known.append({"case": f"{name}-{image}", "label": label, "patient": patient, "set": name})
-    _write_rows(out / "predictions.csv", said)
-    _write_rows(out / "labels.csv", known)
+    write_rows(out / "predictions.csv", said)
+    write_rows(out / "labels.csv", known)
     refit = ordinal.fit(*published.read_nomogram_table(folder / "clinic_sel.csv", folder / "train.csv"))
     text = json.dumps({"limits": _REFIT_LIMITS, "refit": plain(refit)}, indent=1)
     write_files(out, {"nomogram.json": f"{text}\n".encode()})
@@ -259,16 +259,3 @@ def _number(value: float) -> str:
 
 def _call(value: float, is_high: bool) -> str:
     return ("1" if is_high else "0") if math.isfinite(value) else ""
-
-
-def _write_rows(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    part = file.with_name(f".{file.name}.part")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        part.replace(file)
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be written: {error.strerror}") from error

@@ -60,7 +60,7 @@ def retract(stores: Stores, settings: Settings, job: str, *, reason: str, by: st
 
 
 def _words(reason: str) -> str:
-    words = " ".join(reason.split())
+    words = " ".join(reason.replace("\x00", "").split())
     if not words:
         raise UsageError("--reason: say why, for those who have seen the result")
     if len(words) > LONGEST_REASON:

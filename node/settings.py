@@ -186,9 +186,7 @@ class StowSettings(_DestinationSettings):
 
     @model_validator(mode="after")
     def _secret_on_the_wire(self) -> Self:
-        url = urlsplit(self.stow_url)
-        if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(url.hostname or "")):
-            raise ValueError("stow_url must be https, or http on loopback")
+        _require_https("stow_url", self.stow_url)
         if self.user and self.token.get_secret_value():
             raise ValueError("user and token exclude each other")
         return self
@@ -458,10 +456,9 @@ class FhirSettings(_Section):
 
     @model_validator(mode="after")
     def _secret_on_the_wire(self) -> Self:
-        for name in ("base_url", "token_url"):
-            url = urlsplit(getattr(self, name) or "https://none")
-            if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(url.hostname or "")):
-                raise ValueError(f"{name} must be https, or http on loopback")
+        _require_https("base_url", self.base_url)
+        if self.token_url:
+            _require_https("token_url", self.token_url)
         return self
 
 
@@ -508,9 +505,7 @@ class OidcSettings(_Section):
 
     @model_validator(mode="after")
     def _secret_on_the_wire(self) -> Self:
-        url = urlsplit(self.issuer)
-        if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(url.hostname or "")):
-            raise ValueError("issuer must be https, or http on loopback")
+        _require_https("issuer", self.issuer)
         return self
 
 
@@ -653,9 +648,7 @@ class WebhookSettings(_Section):
 
     @model_validator(mode="after")
     def _secret_on_the_wire(self) -> Self:
-        url = urlsplit(self.url)
-        if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(url.hostname or "")):
-            raise ValueError("url must be https, or http on loopback")
+        _require_https("url", self.url)
         return self
 
 
@@ -855,3 +848,10 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _require_https(name: str, url: str) -> None:
+    """Raise ValueError where a secret or a patient's data would cross a network in the clear."""
+    found = urlsplit(url)
+    if found.scheme != "https" and not (found.scheme == "http" and _is_loopback(found.hostname or "")):
+        raise ValueError(f"{name} must be https, or http on loopback")

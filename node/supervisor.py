@@ -217,6 +217,8 @@ class Supervisor:
             _Child(role, dict(role.environment) | dict(environment) | dict(role.forced), on_end) for role in roles
         ]
         self._stop = StopRequest()
+        self._is_announced = False
+        """Whether ``runtime.json`` is ours: workers that are started beside a node in the same folder write none."""
 
     def run(self) -> None:
         """Start everything, say so, watch until asked to stop, stop.
@@ -258,6 +260,7 @@ class Supervisor:
             part = self._settings.runtime_file.with_suffix(".part")
             part.write_text(json.dumps(runtime))
             part.replace(self._settings.runtime_file)
+            self._is_announced = True
         address = f"dicom={dicom.ae_title}@{dicom.host}:{port} " if port is not None else ""
         if hl7 is not None and self._settings.clinical.hl7 is not None:
             address += f"hl7={self._settings.clinical.hl7.host}:{hl7} "
@@ -274,7 +277,8 @@ class Supervisor:
             child.ask_to_stop()
         for child in self._children:
             child.end(deadline)
-        self._settings.runtime_file.unlink(missing_ok=True)
+        if self._is_announced:
+            self._settings.runtime_file.unlink(missing_ok=True)
 
 
 def _web_address(web: WebSettings, port: int) -> str:

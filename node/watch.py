@@ -80,16 +80,16 @@ class Lines:
         os.set_blocking(descriptor, False)
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """What has come since."""
+        """What has come since; a line that makes no sense is left out: it must not end whoever watches."""
         with suppress(BlockingIOError):
             while chunk := os.read(self._descriptor, _CHUNK):
                 self._rest += chunk
             self.is_over = True
         *lines, self._rest = self._rest.split(b"\n")
         for line in filter(None, lines):
-            found = json.loads(line)
-            if isinstance(found, dict):
-                yield found
+            with suppress(ValueError):
+                if isinstance(found := json.loads(line), dict):
+                    yield found
 
 
 def memory_of(pid: int) -> int:

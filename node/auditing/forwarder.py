@@ -20,6 +20,8 @@ from node.store.session import Database
 BATCH: Final = 100
 _EVERY_S: Final = 2.0
 _LONGEST_WAIT_S: Final = 60.0
+_MOST_DOUBLINGS: Final = 6
+"""Of the wait: it is at its longest by then, and the count of failures goes on for as long as an outage lasts."""
 
 
 class Forwarder:
@@ -81,13 +83,19 @@ class Forwarder:
             except Retryable as exc:
                 attempts = self._forwarding.failed(self._name, self._owner, str(exc))
                 log.get().warning(log.AUDIT_NOT_SENT, error=str(exc), attempts=attempts)
-                self._stop.wait(min(2.0**attempts, _LONGEST_WAIT_S))
+                self._stop.wait(min(2.0 ** min(attempts, _MOST_DOUBLINGS), _LONGEST_WAIT_S))
                 return False
         return self._forwarding.sent(self._name, self._owner, batch)
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            if not self.work():
+            try:
+                has_sent = self.work()
+            except Exception as exc:  # noqa: BLE001 — whatever it is, the rows stay, and somebody must hear of it
+                # Not its message: it may quote what a row is about.
+                log.get().error(log.AUDIT_NOT_SENT, error=type(exc).__name__)
+                has_sent = False
+            if not has_sent:
                 self._stop.wait(_EVERY_S)
 
     def _give_back(self) -> None:

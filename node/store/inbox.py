@@ -116,6 +116,12 @@ class SqlInbox:
         with self._database.read() as connection:
             return bool(connection.scalar(select(exists().where(series.c.series_uid == series_uid))))
 
+    def count(self, series_uid: SeriesUID) -> int:
+        """How many instances of a series are here."""
+        query = select(func.count()).select_from(instances).where(instances.c.series_uid == series_uid)
+        with self._database.read() as connection:
+            return connection.scalar(query) or 0
+
     def is_in_conflict(self, series_uid: SeriesUID) -> bool:
         """Whether instances of several patients or studies share this series UID."""
         with self._database.read() as connection:

@@ -69,7 +69,9 @@ class UserStore:
         return tuple(_user(row) for row in rows)
 
     def find(self, name: str) -> User | None:
-        """Who has an account of that name and may use it; None for nobody."""
+        """Who has an account of that name and may use it; None for nobody, and of what is no name."""
+        if not _NAME.fullmatch(name):
+            return None
         query = _USER.where(users.c.name == name, users.c.disabled_at.is_(None))
         with self._database.read() as connection:
             row = connection.execute(query).first()
@@ -123,8 +125,11 @@ class UserStore:
             connection.execute(insert(sessions).values(digest=digest_of(secret), **row))
         return secret
 
-    def of_session(self, secret: str, lifetimes: Lifetimes) -> Person | None:
-        """Who is signed in with that cookie; None when nobody is any more."""
+    def of_session(self, secret: str, lifetimes: Lifetimes, *, is_attended: bool = True) -> Person | None:
+        """Who is signed in with that cookie; None when nobody is any more.
+
+        ``is_attended``: whether a person has done something; else the session goes on towards its end.
+        """
         query = select(sessions).where(sessions.c.digest == digest_of(secret))
         with self._database.read() as connection:
             row = connection.execute(query).first()
@@ -135,7 +140,7 @@ class UserStore:
         if role is None or now - row.began_at > lifetimes.whole or now - row.seen_at > lifetimes.idle:
             self.end_session(secret)
             return None
-        if now - row.seen_at > _SEEN_EVERY:
+        if is_attended and now - row.seen_at > _SEEN_EVERY:
             with self._database.write() as connection:
                 connection.execute(update(sessions).where(sessions.c.digest == row.digest).values(seen_at=now))
         return Person(row.name, Role(role))

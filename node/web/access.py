@@ -17,6 +17,8 @@ _SESSION: Final = "celadon_session"
 _VISIT: Final = "celadon_visit"
 _LOCAL: Final = "local user"
 _VISIT_BYTES: Final = 24
+UNATTENDED: Final = "x-unattended"
+"""A header of requests that a page makes by itself, to show what has changed."""
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITES: Final = frozenset({"", "same-origin", "none"})
 
@@ -94,13 +96,17 @@ def csrf_token(site: Site, visit: str) -> str:
     return hmac.new(site.secret, f"csrf {visit}".encode(), hashlib.sha256).hexdigest()
 
 
-def find_person(request: Request, site: Site) -> Person | None:
-    """Who is asking; None for nobody that is known."""
+def find_person(request: Request, site: Site, *, is_attended: bool = True) -> Person | None:
+    """Who is asking; None for nobody that is known.
+
+    ``is_attended``: whether a person may be behind it: a page left open keeps nobody signed in.
+    """
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
         return site.stores.users.of_token(token.strip())
     if secret := session_secret(request, site.settings.web):
-        person = site.stores.users.of_session(secret, site.lifetimes)
+        attended = is_attended and UNATTENDED not in request.headers
+        person = site.stores.users.of_session(secret, site.lifetimes, is_attended=attended)
         if person is not None:
             return person
     return Person(_LOCAL, Role.ADMIN, "local") if site.is_open else None

@@ -14,13 +14,13 @@ from node.domain.clinical_intake import KnownValue
 from node.domain.identifiers import JobId
 from node.domain.imaging import PatientIdentity
 from node.domain.lifecycle import DeliveryState, JobState
-from node.domain.reasons import ReasonCode
 from node.domain.verdict import LONGEST_REASON, Verdict, VerdictKind
 from node.errors import UsageError
 from node.store.worklist import Line, Order, Wanted
 from node.stores import BYTES_PER_GB
 from node.web.access import TheSite, allowed_api
 from node.web.case import about, add_verdict, line_of
+from node.web.pages import sentence
 
 router = APIRouter(prefix="/api/v1", tags=["v1"])
 
@@ -335,7 +335,7 @@ def _job(line: Line) -> Job:
         modality=line.modality,
         predictor=line.predictor,
         reason=line.reason,
-        reason_text=ReasonCode[line.reason].sentence if line.reason else "",
+        reason_text=sentence(line.reason),
         detail=line.detail,
         created_at=line.created_at,
         completed_at=line.completed_at,

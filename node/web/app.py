@@ -130,7 +130,11 @@ def _problem(request: Request, site: Site, status: int, words: str) -> Response:
         return JSONResponse({"detail": words}, status)
     if request.headers.get("hx-request") or request.url.path.endswith(".png"):
         return Response(words, status, media_type="text/plain")
-    return show(request, site, find_person(request, site), "problem.html", status, words=words, status_code=status)
+    try:
+        person = find_person(request, site)
+    except Retryable:
+        person = None  # a database that does not answer does not say who is asking, either
+    return show(request, site, person, "problem.html", status, words=words, status_code=status)
 
 
 def _describe_access(app: FastAPI) -> None:

@@ -1,7 +1,5 @@
 """The case: images with region and evidence, the answer and its reasons, what was known, what happened, the verdict."""
 
-import time
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 from urllib.parse import quote
@@ -9,12 +7,9 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
 
 from node import retraction
-from node.clinical.entered import entered
 from node.domain.access import Permission, Person
 from node.domain.audit import AuditAction
-from node.domain.clinical_intake import Intake
-from node.domain.clinical_variables import CATEGORIES, NUMBERS, UNIT_WORDS
-from node.domain.identifiers import JobId
+from node.domain.identifiers import JobId, SeriesUID
 from node.domain.imaging import PatientIdentity
 from node.domain.lifecycle import WAITS_FOR_A_PERSON, DeliveryState, JobState, may_follow
 from node.domain.outcome import ANSWERS, LONGEST_SOURCE, outcome
@@ -28,9 +23,10 @@ from node.store.outcomes import standing as standing_outcomes
 from node.store.verdicts import standing
 from node.store.worklist import Line
 from node.web.access import TheSite, allowed
+from node.web.entering import Given, given, keep, variables
 from node.web.nomogram import nomogram
 from node.web.pictures import WINDOWS, NoPicture, Stack
-from node.web.showing import back_to, show
+from node.web.showing import as_sentence, back_to, show
 from node.web.site import About, Site
 from node.web.waterfall import waterfall
 
@@ -53,30 +49,10 @@ DELIVERY_WORDS: Final = {
     DeliveryState.FAILED.value: "failed",
     DeliveryState.WITHDRAWN.value: "withdrawn",
 }
-LAYERS: Final = {"outline": "outline", "evidence": "evidence"}
+LAYERS: Final = ("outline", "evidence")
 _WITHDRAWABLE: Final = tuple(state for state in JobState if may_follow(state, JobState.RETRACTED))
 _RETRIABLE: Final = (JobState.NOT_ANALYSED, JobState.QUARANTINED)
-_VIEWED_AGAIN_S: Final = 900.0
 _LONGEST_VALUE: Final = 64
-
-
-@dataclass(slots=True)
-class _Seen:
-    """Who has had pictures of which case lately: the trail names each case, not each slice."""
-
-    at: dict[tuple[str, str], float] = field(default_factory=dict)
-
-    def is_new(self, person: str, job_id: str) -> bool:
-        """Whether this is to be told; at most so many are remembered."""
-        now = time.monotonic()
-        if now - self.at.get((person, job_id), -_VIEWED_AGAIN_S) < _VIEWED_AGAIN_S:
-            return False
-        self.at = {key: at for key, at in self.at.items() if now - at < _VIEWED_AGAIN_S}
-        self.at[(person, job_id)] = now
-        return True
-
-
-_SEEN: Final = _Seen()
 
 
 def about(line: Line, instance_uid: str = "") -> About:
@@ -175,33 +151,22 @@ def give_verdict(
     try:
         add_verdict(site, person, job_id, kind, own_class, reason)
     except UsageError as exc:
-        return back_to(request, site, f"/jobs/{job_id}", problem=_sentence(exc))
+        return back_to(request, site, f"/jobs/{job_id}", problem=as_sentence(exc))
     return back_to(request, site, f"/jobs/{job_id}", done="Your verdict is kept.")
 
 
 @router.post("/jobs/{job_id}/clinical")
 def enter_clinical(
-    request: Request,
-    site: TheSite,
-    person: Clerk,
-    job_id: str,
-    variable: Annotated[str, Form(max_length=_LONGEST_VALUE)] = "",
-    value: Annotated[str, Form(max_length=_LONGEST_VALUE)] = "",
-    unit: Annotated[str, Form(max_length=_LONGEST_VALUE)] = "",
-    observed: Annotated[str, Form(max_length=_LONGEST_VALUE)] = "",
+    request: Request, site: TheSite, person: Clerk, job_id: str, filled: Annotated[Given, Depends(given)]
 ) -> Response:
     """Add a clinical value of the patient; what it may change is analysed again."""
     line = line_of(site, job_id)
     try:
-        observed_at = datetime.fromisoformat(observed).astimezone() if observed else None
-        now = datetime.now(UTC)
-        made = entered(_identity(site, line), variable, value, unit, person.name, now, observed_at)
-    except (UsageError, ValueError, OverflowError) as exc:
-        words = _sentence(exc) if isinstance(exc, UsageError) else "That is no date."
-        return back_to(request, site, f"/jobs/{job_id}", problem=words)
-    accepted = site.stores.clinical.accept(Intake((made,)))
-    again = accepted.reopened[0] if accepted.reopened else job_id
-    words = "The value is kept; the analysis begins again." if accepted.reopened else "The value is kept."
+        reopened = keep(site, person, _identity(site, line), filled)
+    except UsageError as exc:
+        return back_to(request, site, f"/jobs/{job_id}", problem=as_sentence(exc))
+    again = reopened[0] if reopened else job_id
+    words = "The value is kept; the analysis begins again." if reopened else "The value is kept."
     return back_to(request, site, f"/jobs/{again}", done=words)
 
 
@@ -220,7 +185,7 @@ def enter_outcome(
     try:
         made = outcome(line.study_uid, answer, determined, source, person.name, datetime.now(UTC))
     except ValueError as exc:
-        return back_to(request, site, f"/jobs/{job_id}", problem=_sentence(exc))
+        return back_to(request, site, f"/jobs/{job_id}", problem=as_sentence(exc))
     site.stores.outcomes.add((made,))
     return back_to(request, site, f"/jobs/{job_id}", done="The outcome is kept.")
 
@@ -246,7 +211,7 @@ def retract(
     try:
         done = retraction.retract(site.stores, site.settings, job_id, reason=reason, by=person.actor)
     except (UsageError, Retryable) as exc:
-        return back_to(request, site, path, problem=_sentence(exc))
+        return back_to(request, site, path, problem=as_sentence(exc))
     where = ", ".join(done.destinations)
     words = f"Withdrawn; a rejection note and a notice go to {where}." if where else "Withdrawn; nothing had been sent."
     return back_to(request, site, path, done=words)
@@ -268,7 +233,7 @@ def unblind(
     try:
         site.stores.findings.unblind(job_id, person.name, reason)
     except UsageError as exc:
-        return back_to(request, site, path, problem=_sentence(exc))
+        return back_to(request, site, path, problem=as_sentence(exc))
     return back_to(request, site, path, done="The result is shown from now on.")
 
 
@@ -302,14 +267,14 @@ def add_verdict(site: Site, person: Person, job_id: str, kind: str, own_class: s
 
 
 def _tell_viewed(site: Site, person: Person, line: Line) -> None:
-    if _SEEN.is_new(f"{id(site)} {person.how} {person.name}", line.job_id):
-        site.tell(person, AuditAction.CASE_VIEWED, about=about(line))
+    """Each case, not each slice of it."""
+    key = (AuditAction.CASE_VIEWED, person.how, person.name, line.job_id)
+    site.lately.once(key, lambda: site.tell(person, AuditAction.CASE_VIEWED, about=about(line)))
 
 
 def _identity(site: Site, line: Line) -> PatientIdentity:
-    known = site.stores.clinical.patients(line.patient_id)
-    fitting = [one for one in known if one.name == line.patient_name] or list(known)
-    return fitting[0] if fitting else PatientIdentity(line.patient_id)
+    """Whose images these are: another issuer may have given the same number, and the same name, to somebody else."""
+    return site.stores.inbox.series(SeriesUID(line.series_uid)).patient
 
 
 def _pictures(site: Site, line: Line, document: Document | None) -> dict[str, Any] | None:
@@ -385,23 +350,3 @@ def _answers(document: Document | None) -> tuple[str, ...]:
     """What may have turned out to be true: answers to the question of this result, or to any while that is blinded."""
     asked = {ANSWERS.get(name) for name in (document or {}).get("observed", {}).get("scores", {})} - {None}
     return tuple(answer for answer, question in ANSWERS.items() if not asked or question in asked)
-
-
-def variables() -> list[dict[str, Any]]:
-    """What can be entered: numbers with the units that are accepted, words with what they may be."""
-    numbers: list[dict[str, Any]] = [
-        {"key": row.variable.value, "units": list(row.accepted), "unit": row.unit, "words": []}
-        for row in NUMBERS.values()
-    ]
-    words: list[dict[str, Any]] = [
-        {"key": row.variable.value, "units": [], "unit": "", "words": list(row.categories)}
-        for row in CATEGORIES.values()
-    ]
-    for one in (*numbers, *words):
-        one["shown_unit"] = UNIT_WORDS.get(one["unit"], one["unit"])
-    return sorted((*numbers, *words), key=lambda one: one["key"])
-
-
-def _sentence(error: Exception) -> str:
-    words = str(error)
-    return f"{words[:1].upper()}{words[1:]}."

@@ -1,55 +1,27 @@
 """Clinical values apart from a case: what waits for a person, what is known of a patient, and a form to enter."""
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Form, Path, Request, Response
 
-from node.clinical.entered import entered
 from node.domain.access import Permission, Person
 from node.domain.audit import AuditAction
 from node.domain.clinical import ValueState
-from node.domain.clinical_intake import Intake, KnownValue
+from node.domain.clinical_intake import KnownValue
 from node.domain.clinical_matching import contradicts
 from node.domain.imaging import PatientIdentity
 from node.errors import UsageError
 from node.web.access import TheSite, allowed
-from node.web.case import variables
-from node.web.showing import back_to, show
+from node.web.entering import Field, Given, given, keep, variables
+from node.web.showing import as_sentence, back_to, show
 
 router = APIRouter(include_in_schema=False)
 
 MOST: Final = 200
 LARGEST_ID: Final = 2**63 - 1
 """What databases count up to."""
-_LONGEST: Final = 64
 
 Clerk = Annotated[Person, Depends(allowed(Permission.ENTER_CLINICAL))]
-Field = Annotated[str, Form(max_length=_LONGEST)]
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What somebody has filled in."""
-
-    patient_id: str
-    issuer: str
-    variable: str
-    value: str
-    unit: str
-    observed: str
-
-
-def given(  # noqa: D103 — a dependency: its parameters are the form's
-    patient_id: Field = "",
-    issuer: Field = "",
-    variable: Field = "",
-    value: Field = "",
-    unit: Field = "",
-    observed: Field = "",
-) -> Given:
-    return Given(patient_id, issuer, variable, value, unit, observed)
 
 
 @router.get("/clinical")
@@ -67,8 +39,9 @@ def patient(request: Request, site: TheSite, person: Clerk, patient_id: Field = 
     site.tell(person, AuditAction.CLINICAL_VIEWED)
     wanted = patient_id.replace("\x00", "").strip()
     identities = _identities(site, wanted)
-    known = [value for one in identities for value in site.stores.clinical.of(one)]
-    return _page(request, site, person, patient_id=wanted, identities=identities, known=known)
+    # Each with their own: what another issuer's patient of that number has is nobody else's.
+    known = [(one, site.stores.clinical.of(one)) for one in identities]
+    return _page(request, site, person, patient_id=wanted, known=known)
 
 
 @router.post("/clinical/enter")
@@ -77,20 +50,18 @@ def enter(
     site: TheSite,
     person: Clerk,
     filled: Annotated[Given, Depends(given)],
+    patient_id: Field = "",
+    issuer: Field = "",
 ) -> Response:
     """Keep a value of a patient who is here; what it may change is analysed again."""
-    whose = next((one for one in _identities(site, filled.patient_id) if one.issuer == filled.issuer), None)
+    whose = next((one for one in _identities(site, patient_id.replace("\x00", "")) if one.issuer == issuer), None)
     if whose is None:
         return back_to(request, site, "/clinical", problem="There are no images of this patient here.")
     try:
-        observed_at = datetime.fromisoformat(filled.observed).astimezone() if filled.observed else None
-        now = datetime.now(UTC)
-        made = entered(whose, filled.variable, filled.value, filled.unit, person.name, now, observed_at)
-    except (UsageError, ValueError, OverflowError) as exc:
-        words = str(exc) if isinstance(exc, UsageError) else "that is no date"
-        return back_to(request, site, "/clinical", problem=f"{words[:1].upper()}{words[1:]}.")
-    accepted = site.stores.clinical.accept(Intake((made,)))
-    again = f" {len(accepted.reopened)} analyses begin again." if accepted.reopened else ""
+        reopened = keep(site, person, whose, filled)
+    except UsageError as exc:
+        return back_to(request, site, "/clinical", problem=as_sentence(exc))
+    again = f" {len(reopened)} analyses begin again." if reopened else ""
     return back_to(request, site, "/clinical", done=f"The value is kept.{again}")
 
 
@@ -106,7 +77,7 @@ def decide(
     try:
         site.stores.clinical.decide(value_id, usable=usable, by=person.name)
     except UsageError as exc:
-        return back_to(request, site, "/clinical", problem=str(exc))
+        return back_to(request, site, "/clinical", problem=as_sentence(exc))
     return back_to(request, site, "/clinical", done="The value is used." if usable else "The value is not used.")
 
 
@@ -128,7 +99,7 @@ def _identities(site: TheSite, patient_id: str) -> tuple[PatientIdentity, ...]:
 
 
 def _page(request: Request, site: TheSite, person: Person, **values: Any) -> Response:
-    shown: dict[str, Any] = {"held": [], "more": 0, "patient_id": "", "identities": (), "known": []}
+    shown: dict[str, Any] = {"held": [], "more": 0, "patient_id": "", "known": []}
     shown |= {"variables": variables(), "row": _row}
     return show(request, site, person, "clinical.html", **(shown | values))
 

@@ -4,8 +4,8 @@ The database is asked once a second, however many pages are open, and not at all
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Request
@@ -37,10 +37,13 @@ class Changes:
         self._listeners = 0
         self._task: asyncio.Task[None] | None = None
 
-    async def stream(self) -> AsyncIterator[int]:
+    @property
+    def is_full(self) -> bool:
+        """Whether no more pages may wait."""
+        return self._listeners >= MOST_STREAMS
+
+    async def stream(self) -> AsyncGenerator[int]:
         """A number for each change, and the same one again as a sign of life."""
-        if self._listeners >= MOST_STREAMS:
-            raise HTTPException(503, "Too many pages are open.")
         self._listeners += 1
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._watch())
@@ -74,13 +77,17 @@ class Changes:
 async def events(request: Request, site: TheSite, _: Viewer) -> StreamingResponse:
     """The stream of one page; it ends with the session."""
     changes: Changes = request.app.state.changes
+    if changes.is_full:  # here: the stream itself begins when its answer has begun
+        raise HTTPException(503, "Too many pages are open.")
 
     async def lines() -> AsyncIterator[str]:
         last = None
-        async for number in changes.stream():
-            if await asyncio.to_thread(find_person, request, site) is None:
-                return
-            yield f"event: changed\ndata: {number}\n\n" if number != last and last is not None else ": alive\n\n"
-            last = number
+        async with aclosing(changes.stream()) as numbers:
+            async for number in numbers:
+                if await asyncio.to_thread(find_person, request, site, is_attended=False) is None:
+                    return
+                is_new = last is not None and number != last
+                yield f"event: changed\ndata: {number}\n\n" if is_new else ": alive\n\n"
+                last = number
 
     return StreamingResponse(lines(), media_type="text/event-stream", headers={"x-accel-buffering": "no"})

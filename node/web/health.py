@@ -108,10 +108,18 @@ class _Collector(Collector):
         yield GaugeMetricFamily("celadon_disk_free_bytes", "Free space for images.", stores.blobs.free_bytes())
         yield from self._of_the_fleet()
         yield from self._of_results()
-        alarms = GaugeMetricFamily("celadon_alarm", "1 while a threshold of monitoring is crossed.", labels=["alarm"])
+        yield self._alarms()
+
+    def _alarms(self) -> GaugeMetricFamily:
+        """Those that people are told of, and the thresholds of monitoring: one family, as the format wants it."""
+        words = "1 while an alarm is raised, or a threshold of monitoring is crossed."
+        family = GaugeMetricFamily("celadon_alarm", words, labels=["alarm"])
+        raised = {one.kind for one in self._site.stores.alarms.raised()}
+        for kind in AlarmKind:
+            family.add_metric([kind.value], int(kind in raised))
         for alarm in recent(self._site).alarms:
-            alarms.add_metric([alarm.key], alarm.state is AlarmState.ALARM)
-        yield alarms
+            family.add_metric([alarm.key], int(alarm.state is AlarmState.ALARM))
+        return family
 
     def _of_the_fleet(self) -> Iterator[Any]:
         stores = self._site.stores
@@ -119,11 +127,6 @@ class _Collector(Collector):
         for queue, count in stores.jobs.depth().items():
             depth.add_metric([queue.value], count)
         yield depth
-        alarms = GaugeMetricFamily("celadon_alarm", "1 while an alarm is raised.", labels=["alarm"])
-        raised = {one.kind for one in stores.alarms.raised()}
-        for kind in AlarmKind:
-            alarms.add_metric([kind.value], int(kind in raised))
-        yield alarms
         counted = stores.counters.read()
         for what, (name, words, label) in _COUNTERS.items():
             family = CounterMetricFamily(name, words, labels=[label] if label else [])

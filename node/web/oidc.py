@@ -6,10 +6,11 @@ OpenID Connect Core 1.0, section 3.1. Roles come from a claim and a table in the
 from collections.abc import Mapping
 from typing import Any, Final
 
-from authlib.integrations.base_client import OAuthError
+from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.starlette_client import OAuth
 from fastapi import APIRouter, HTTPException, Request, Response
 from httpx import HTTPError
+from joserfc.errors import JoseError
 from starlette.concurrency import run_in_threadpool
 
 from node.domain.access import Role, highest
@@ -23,6 +24,8 @@ router = APIRouter(include_in_schema=False)
 
 CALLBACK: Final = "/login/oidc/callback"
 _LONGEST_NAME: Final = 64
+_REFUSALS: Final = (AuthlibBaseError, JoseError, HTTPError, ValueError, RuntimeError)
+"""What Authlib lets through: its own, those of the library that reads tokens, no answer, and one without sense."""
 
 
 def client(settings: OidcSettings) -> Any:
@@ -52,7 +55,7 @@ async def leave(request: Request, site: TheSite) -> Response:
     base = site.settings.web.public_url or str(request.base_url).rstrip("/")
     try:
         response: Response = await provider.authorize_redirect(request, f"{base}{CALLBACK}")
-    except (OAuthError, HTTPError) as exc:
+    except _REFUSALS as exc:
         raise HTTPException(502, "The identity provider does not answer.") from exc
     return response
 
@@ -63,7 +66,7 @@ async def come_back(request: Request, site: TheSite) -> Response:
     settings = _settings(site)
     try:
         token = await client(settings).authorize_access_token(request)
-    except (OAuthError, HTTPError, ValueError) as exc:
+    except _REFUSALS as exc:
         await run_in_threadpool(_refuse, site, "not signed in")
         raise HTTPException(401, "The identity provider has not signed you in.") from exc
     claims: Mapping[str, Any] = token.get("userinfo") or {}

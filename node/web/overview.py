@@ -12,12 +12,12 @@ from models.reference import Reference, references
 from node.domain.drift import Distance, Histogram, even_edges, ks, ks_at_edges, new_words, psi, psi_of_words, quantile
 from node.domain.outcome import came_true
 from node.domain.rates import Calibration, Rate, calibration
-from node.domain.reasons import ReasonCode
 from node.domain.verdict import VerdictKind
 from node.reports.observed import INPUTS
 from node.settings import MonitoringSettings, Settings
 from node.store.monitoring import Judged, Observation, Turnaround, Volume, Word
 from node.stores import Stores
+from node.web.pages import sentence
 
 SCORE_EDGES: Final = tuple(number / 10 for number in range(11))
 _INPUT_BINS: Final = 10
@@ -157,7 +157,9 @@ def overview(settings: Settings, stores: Stores, now: datetime | None = None) ->
         volume=volume,
         turnaround=_percentiles(turnaround),
         turnaround_days=_by_day(turnaround),
-        refusals=tuple((_sentence(code), count) for code, count in sorted(refusals.items(), key=lambda one: -one[1])),
+        refusals=tuple(
+            (sentence(code) or "no reason", count) for code, count in sorted(refusals.items(), key=lambda one: -one[1])
+        ),
         models=models,
         agreement=agreement,
     )
@@ -493,7 +495,3 @@ def _grouped(found: Sequence[Observation]) -> dict[tuple[str, str], list[Observa
 def _week(at: datetime) -> str:
     year, week, _ = at.isocalendar()
     return f"{year}-W{week:02}"
-
-
-def _sentence(code: str) -> str:
-    return ReasonCode[code].sentence if code in ReasonCode.__members__ else code or "no reason"

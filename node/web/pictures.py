@@ -20,6 +20,7 @@ from node.dicom.sandbox import Decoder
 from node.domain.identifiers import SeriesUID
 from node.domain.imaging import FloatArray, HuArray, Instance
 from node.domain.reporting import ObjectKind
+from node.errors import Rejected
 from node.stores import Stores
 
 T = TypeVar("T")
@@ -115,17 +116,18 @@ class Pictures:
         Raises:
             NoPicture: nothing is here of the series.
         """
+        # A series that is still being received has more slices the next time.
+        if not (count := self._stores.inbox.count(SeriesUID(series_uid))):
+            raise NoPicture
 
         def find() -> Stack:
-            if not self._stores.inbox.holds(SeriesUID(series_uid)):
-                raise NoPicture
             instances = self._stores.inbox.series(SeriesUID(series_uid)).instances
             if uids is None:
                 return Stack(tuple(sorted(instances, key=_along)))
             known = {one.uid: one for one in instances}
             return Stack(tuple(known[uid] for uid in uids if uid in known))  # type: ignore[index]  # a text is one
 
-        return self._case(("stack", series_uid, len(uids) if uids is not None else -1), find)
+        return self._case(("stack", series_uid, count if uids is None else tuple(uids)), find)
 
     def slice(self, instance: Instance, window: Window) -> bytes:
         """One CT slice as a grey PNG.
@@ -184,8 +186,8 @@ class Pictures:
             raise NoPicture
         try:
             hu = self._decoder.read_hounsfield(instance.path)
-        except Exception as exc:
-            # Whatever a decoder says of what somebody has sent: there is no picture, and the page goes on.
+        except (Rejected, OSError) as exc:
+            # What somebody has sent cannot be shown, and the page goes on; a decoder of ours that fails is told.
             raise NoPicture from exc
         if hu.shape[0] > 4 * _LARGEST_SIDE or hu.shape[1] > 4 * _LARGEST_SIDE:
             raise NoPicture
@@ -205,13 +207,17 @@ class Pictures:
         return self._case((job_id, kind), find)
 
     def _case(self, key: Hashable, find: Callable[[], T]) -> T:
-        """What is the same for every slice of a case, found once for the last few cases."""
+        """What is the same for every slice of a case, found once for the last few cases.
+
+        Nothing is looked for again: an analysis that is under way will have a region and a map.
+        """
         with self._lock:
             if key in self._cases:
                 self._cases.move_to_end(key)
                 kept: T = self._cases[key]
                 return kept
-        found = find()
+        if not (found := find()):
+            return found
         with self._lock:
             self._cases[key] = found
             while len(self._cases) > _MOST_CASES:

@@ -69,6 +69,8 @@ class Guard:
         address = scope["client"][0] if scope.get("client") else ""
         if not self._limit.take(address):
             return PlainTextResponse("Too many requests; try again in a minute.", 429, {"retry-after": "60"})
+        if "\x00" in scope["path"]:
+            return PlainTextResponse("There is no such page.", 404)  # no database takes it as a text
         return None
 
     def _dress(self, headers: MutableHeaders, path: str) -> None:

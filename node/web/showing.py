@@ -59,6 +59,12 @@ def back_to(request: Request, site: Site, path: str, *, done: str = "", problem:
     return RedirectResponse(f"{path}{query}", SEE_OTHER)
 
 
+def as_sentence(error: Exception) -> str:
+    """What an error says, as a sentence."""
+    words = str(error)
+    return f"{words[:1].upper()}{words[1:]}."
+
+
 def _said(request: Request, site: Site, kind: str) -> str:
     """What the address has the page say, if we have said so: nobody else puts words into our mouth."""
     words, given = request.query_params.get(kind, ""), request.query_params.get("seal", "")

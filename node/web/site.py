@@ -13,6 +13,7 @@ from node.settings import Settings
 from node.store.chain import read_key
 from node.store.users import Lifetimes
 from node.stores import Stores, open_sandbox
+from node.web.lately import Lately
 from node.web.limits import RateLimit
 from node.web.pages import Pages
 from node.web.pictures import Pictures
@@ -43,6 +44,7 @@ class Site:
     requests: RateLimit
     sign_ins: RateLimit
     version: str
+    lately: Lately
 
     @classmethod
     def open(cls, settings: Settings, stores: Stores | None = None, decoder: Decoder | None = None) -> "Site":
@@ -58,6 +60,7 @@ class Site:
             requests=RateLimit(settings.web.requests_per_minute),
             sign_ins=RateLimit(settings.web.sign_ins_per_minute),
             version=version("celadon"),
+            lately=Lately(),
         )
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
 
 from node.domain.access import Permission, Person
 from node.domain.audit import AuditAction
@@ -15,7 +15,7 @@ from node.domain.lifecycle import JobState
 from node.errors import UsageError
 from node.store.worklist import Order, Page, Wanted
 from node.web.access import TheSite, allowed
-from node.web.showing import back_to, show
+from node.web.showing import as_sentence, back_to, show
 from node.web.site import Site
 
 router = APIRouter(include_in_schema=False)
@@ -56,6 +56,18 @@ class _Figures:
 _FIGURES: Final = _Figures()
 
 
+def sought(  # noqa: D103 — a dependency: its parameters are the form's
+    state: Annotated[str, Form()] = "",
+    order: Annotated[str, Form()] = "newest",
+    text: Annotated[str, Form(max_length=LONGEST_SEARCH)] = "",
+    after: Annotated[str, Form()] = "",
+) -> Wanted:
+    return _wanted(state, order, text, after)
+
+
+Sought = Annotated[Wanted, Depends(sought)]
+
+
 @router.get("/")
 def worklist(request: Request, site: TheSite, person: Viewer, state: str = "", order: str = "newest") -> Response:
     """The whole page."""
@@ -63,34 +75,23 @@ def worklist(request: Request, site: TheSite, person: Viewer, state: str = "", o
 
 
 @router.post("/")
-def search(
-    request: Request,
-    site: TheSite,
-    person: Viewer,
-    state: Annotated[str, Form()] = "",
-    order: Annotated[str, Form()] = "newest",
-    text: Annotated[str, Form(max_length=LONGEST_SEARCH)] = "",
-) -> Response:
+def search(request: Request, site: TheSite, person: Viewer, wanted: Sought) -> Response:
     """The page for a search: names and numbers of patients do not belong into addresses, which are logged."""
-    return _page(request, site, person, _wanted(state, order, text))
+    return _page(request, site, person, replace(wanted, after=None))
 
 
 @router.post("/worklist/rows")
-def rows(
-    request: Request,
-    site: TheSite,
-    person: Viewer,
-    state: Annotated[str, Form()] = "",
-    order: Annotated[str, Form()] = "newest",
-    text: Annotated[str, Form(max_length=LONGEST_SEARCH)] = "",
-    after: Annotated[str, Form()] = "",
-) -> Response:
-    """The rows alone: the first ones again, or those that follow."""
-    wanted = _wanted(state, order, text, after)
-    values = _listed(site, wanted)
-    return site.pages.answer(
-        request, "worklist_rows.html" if not after else "worklist_more.html", person=person, **values
-    )
+def rows(request: Request, site: TheSite, person: Viewer, wanted: Sought) -> Response:
+    """The rows alone: the first ones again, or those that follow.
+
+    A page asks for them whenever something changes, so that a row of the trail for each would bring the next change: a
+    search is told, once for what it looks for.
+    """
+    if wanted.text:
+        key = (AuditAction.WORKLIST_VIEWED, person.how, person.name, wanted.text)
+        site.lately.once(key, lambda: _tell_viewed(site, person, wanted))
+    template = "worklist_more.html" if wanted.after else "worklist_rows.html"
+    return site.pages.answer(request, template, person=person, **_listed(site, wanted))
 
 
 @router.post("/jobs/{job_id}/retry")
@@ -99,7 +100,7 @@ def retry(request: Request, site: TheSite, person: Operator, job_id: str) -> Res
     try:
         site.stores.jobs.retry(JobId(job_id), by=person.actor)
     except UsageError as exc:
-        return back_to(request, site, f"/jobs/{job_id}", problem=str(exc))
+        return back_to(request, site, f"/jobs/{job_id}", problem=as_sentence(exc))
     return back_to(request, site, f"/jobs/{job_id}", done="It is queued again.")
 
 
@@ -108,14 +109,22 @@ def urgent(
     request: Request, site: TheSite, person: Dispatcher, job_id: str, urgent: Annotated[bool, Form()] = False
 ) -> Response:
     """Put a case before the others, or no longer."""
-    site.stores.worklist.set_urgent(job_id, urgent=urgent, by=person.actor)
+    try:
+        site.stores.worklist.set_urgent(job_id, urgent=urgent, by=person.actor)
+    except UsageError as exc:
+        raise HTTPException(404, "There is no such case.") from exc
     return back_to(request, site, f"/jobs/{job_id}", done="It goes first." if urgent else "It waits its turn.")
 
 
 def _page(request: Request, site: Site, person: Person, wanted: Wanted) -> Response:
-    site.tell(person, AuditAction.WORKLIST_VIEWED, details={"searched": int(bool(wanted.text))})
+    _tell_viewed(site, person, wanted)
     values = _listed(site, wanted) | _FIGURES.of(site)
     return show(request, site, person, "worklist.html", **values)
+
+
+def _tell_viewed(site: Site, person: Person, wanted: Wanted) -> None:
+    # Not what was searched for: it may be a patient's name.
+    site.tell(person, AuditAction.WORKLIST_VIEWED, details={"searched": int(bool(wanted.text))})
 
 
 def _listed(site: Site, wanted: Wanted) -> dict[str, Any]:

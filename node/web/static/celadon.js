@@ -5,6 +5,8 @@ const csrf = () => document.querySelector('meta[name="csrf"]')?.content ?? "";
 
 document.addEventListener("htmx:configRequest", (event) => {
   event.detail.headers["X-CSRF-Token"] = csrf();
+  // What the page asks for by itself keeps nobody signed in.
+  if (event.detail.triggeringEvent?.type === "celadon:changed") event.detail.headers["X-Unattended"] = "1";
 });
 
 // Rows that somebody has opened further down, or is working in, are not pulled away from under them.
@@ -23,7 +25,10 @@ function follow(live) {
   let due = 0;
   const source = new EventSource(live.dataset.events);
   source.addEventListener("open", () => { live.textContent = "live"; });
-  source.addEventListener("error", () => { live.textContent = "not connected, trying again"; });
+  source.addEventListener("error", () => {
+    const over = source.readyState === EventSource.CLOSED; // signed out, or too many pages are open
+    live.textContent = over ? "not connected: load the page again" : "not connected, trying again";
+  });
   source.addEventListener("changed", () => {
     if (due) return;
     due = setTimeout(() => { due = 0; document.body.dispatchEvent(new Event("celadon:changed")); }, 1500);
@@ -62,12 +67,17 @@ function scroll(viewer) {
 
   const ctPath = (index) => `${index}.png?window=${at("window").value}`;
 
+  // What lies over one slice is gone before the next slice is there: it says nothing of that one.
   async function lay(image, slices, name, index, ticket) {
-    if (!slices.has(index)) { image.hidden = true; return; }
+    image.hidden = true;
+    if (!slices.has(index)) return;
     try {
       const url = await picture(`${index}/${name}.png`);
-      if (ticket === shown) { image.src = url; image.hidden = false; }
-    } catch { image.hidden = true; }
+      if (ticket !== shown) return;
+      image.src = url;
+      await image.decode(); // until then a browser shows what was there before
+      if (ticket === shown) image.hidden = false;
+    } catch { /* it stays hidden */ }
   }
 
   async function show(index) {
@@ -78,7 +88,6 @@ function scroll(viewer) {
     const words = `${now + 1} of ${state.count}${height === null ? "" : `, z ${height.toFixed(1)} mm`}`;
     at("place").textContent = words;
     slider.setAttribute("aria-valuetext", words);
-    viewer.querySelector(".place").textContent = words;
     try {
       const url = await picture(ctPath(now));
       if (ticket !== shown) return;
@@ -90,6 +99,7 @@ function scroll(viewer) {
       ct.hidden = true;
       viewer.querySelector(".missing").hidden = false;
     }
+    viewer.querySelector(".place").textContent = words;
     lay(outline, outlined, "outline", now, ticket);
     lay(evidence, explained, "evidence", now, ticket);
     for (const step of [1, -1, 2, -2, 3, -3]) {

@@ -1,7 +1,7 @@
 """The way of each role through the page, in a real browser."""
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from node.domain.access import Role
 from tests.browser.page.conftest import DESK, PHONE, Served, Visit, findings, picture
@@ -55,6 +55,26 @@ def test_a_reader_scrolls_fades_and_disagrees_then_amends(visit: Visit, served: 
     words = served.under_test.stores.verdicts.of(served.jobs["analysed"])
     assert [(word.kind.value, word.own_class) for word in words[-2:]] == [("disagree", "CT2"), ("agree", "")]
     assert all(len(word.digest) == 64 for word in words)
+
+
+def test_no_slice_is_shown_under_the_outline_of_another(visit: Visit, served: Served) -> None:
+    """Its own comes when it has been fetched; until then there is none."""
+    page = visit(Role.READER)
+    held: list[Route] = []
+    page.route("**/slices/3/outline.png", lambda route: held.append(route))  # noqa: PLW0108 — Playwright marks what it is given
+    case_of(page, served)
+    viewer, outline = page.locator("#viewer"), page.locator("img.outline")
+    viewer.focus()
+    page.keyboard.press("Home")
+    for _ in range(2):
+        page.keyboard.press("ArrowDown")
+    expect(outline).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(".place")).to_contain_text("4 of 6")
+    expect(outline).to_be_hidden()
+    for route in held:
+        route.continue_()
+    expect(outline).to_be_visible()
 
 
 def test_an_operator_has_a_case_run_again_and_put_first(visit: Visit, served: Served) -> None:

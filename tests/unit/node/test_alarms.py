@@ -14,11 +14,12 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from node.alarms import check, look
+from node import alarms as alarms_module
+from node.alarms import Heard, check, look
 from node.domain.lifecycle import JobState
 from node.domain.reasons import Reason, ReasonCode
 from node.settings import AlarmSettings, Settings
-from node.store.alarms import AlarmKind
+from node.store.alarms import Alarm, AlarmKind
 from node.store.session import Database
 from node.stores import Stores
 from tests.factories import SERIES, ct_slices, event, received
@@ -154,6 +155,38 @@ def test_an_alarm_that_nobody_took_is_said_again(stores: Stores, tmp_path: Path)
         for _ in range(3):
             check(stores, settings, now() + LATER)
     assert len(posted) == 2
+
+
+def test_a_webhook_that_is_down_has_nobody_mailed_every_minute(stores: Stores, tmp_path: Path) -> None:
+    """It is tried again alone, until it has taken the alarm."""
+    mailbox = Mailbox()
+    heard: Heard = set()
+    with mail_server(mailbox) as port, webhook([503, 503, 200]) as (url, posted):
+        mail = {"host": "127.0.0.1", "port": port, "sender": "n@h.test", "to": ["a@h.test"], "starttls": False}
+        alarms = {"mail": mail, "webhook": {"url": url}, "no_traffic_hours": None}
+        settings = Settings.model_validate({"data_dir": tmp_path, "alarms": alarms})
+        for _ in range(4):
+            check(stores, settings, now() + LATER, heard)
+    assert (len(mailbox.mails), len(posted)) == (1, 3)
+    assert heard == set()
+
+
+def test_whatever_keeps_an_alarm_from_being_said_it_is_said_again(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what no library of ours promises to raise, and every other alarm of the round."""
+    settings = Settings.model_validate({"data_dir": tmp_path, "alarms": {"webhook": {"url": "https://hook.test/"}}})
+    said: list[AlarmKind] = []
+
+    def post(alarm: Alarm, *_: object) -> None:
+        said.append(alarm.kind)
+        if len(said) <= 2:
+            raise ValueError("no address")
+
+    monkeypatch.setattr(alarms_module, "_post", post)
+    for _ in range(3):
+        check(stores, settings, now() + LATER)
+    assert sorted(said) == sorted([AlarmKind.NO_TRAFFIC, AlarmKind.OLDEST_WAITING] * 2)
 
 
 def test_secrets_leave_only_over_tls_or_on_loopback() -> None:

@@ -119,6 +119,20 @@ def test_a_certificate_is_looked_at_before_it_ends(folder: Path, begins: int, en
     assert found["web.tls.certificate"].verdict is verdict
 
 
+def test_every_certificate_that_a_setting_names_is_looked_at(folder: Path) -> None:
+    """One that ends unnoticed keeps values or audit messages from coming."""
+    file = str(certificate(folder / "node.pem", timedelta(days=-2), timedelta(days=-1)))
+    mutual = {"certificate": file, "key": file, "client_ca": file}
+    found = examined(
+        folder,
+        clinical={"hl7": {"port": 0, "tls": mutual}},
+        audit={"syslog": {"host": "audit.test", "tls": {"ca": file, "certificate": file, "key": file}}},
+    )
+    for name in ("clinical.hl7.tls.certificate", "clinical.hl7.tls.client_ca", "audit.syslog.tls.ca"):
+        assert found[name].verdict is Verdict.FAIL, name
+    assert found["audit.syslog.tls.certificate"].verdict is Verdict.FAIL
+
+
 def test_a_file_that_is_no_certificate_fails(folder: Path) -> None:
     """The file is named."""
     found = examined(

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from models.bundle_store import Library
 from node.__main__ import app
 from node.errors import UsageError
+from node.evaluation_commands import write_rows
 from tests.unit.models.evaluation.cohorts import write_cohort
 
 
@@ -115,3 +116,14 @@ def test_images_are_analysed_by_the_workers(files: tuple[Path, Path], monkeypatc
         "--cohort=c", "--bundle=gtrnet", "--out=celadon-evaluation", "--regions=masks", "--title=- odd -",
         "--draws=200", "--seed=3", "--json",
     }  # fmt: skip
+
+
+def test_rows_are_written_with_every_column_or_said_to_be_impossible(tmp_path: Path) -> None:
+    """Also when there are none; a folder that is a file is told, not a trace."""
+    file = tmp_path / "new" / "rows.csv"
+    write_rows(file, [{"case": "a"}, {"case": "b, c", "note": "x"}])
+    assert file.read_bytes() == b'case,note\na,\n"b, c",x\n'
+    write_rows(file, [])
+    assert file.read_bytes() == b""
+    with pytest.raises(UsageError, match="cannot be written"):
+        write_rows(file / "below.csv", [{"case": "a"}])

@@ -183,7 +183,7 @@ def test_a_job_is_withdrawn_once_and_only_with_a_reason(site: Site) -> None:
         retract(site.stores, site.settings, job, reason="x", by="x")
     site.commit()
     with pytest.raises(UsageError, match="--reason: say why"):
-        retract(site.stores, site.settings, job, reason="  ", by="x")
+        retract(site.stores, site.settings, job, reason=" \x00 ", by="x")
     with pytest.raises(UsageError, match="at most 400"):
         retract(site.stores, site.settings, job, reason="x" * 401, by="x")
     site.deliver()

@@ -332,6 +332,18 @@ def test_a_started_node_says_where_it_is(tmp_path: Path, capsys: pytest.CaptureF
     assert not (tmp_path / "runtime.json").exists()
 
 
+def test_workers_beside_a_node_leave_its_file_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the same folder: it says where the node is, which goes on."""
+    (tmp_path / "runtime.json").write_text('{"dicom": 4242}')
+    workers = Supervisor(Settings(data_dir=tmp_path), [Role("analyser", ("-c", WORKS))], os.environ)
+    try:
+        workers._start()
+    finally:
+        workers._end()
+    assert "celadon ready data=" in capsys.readouterr().out
+    assert (tmp_path / "runtime.json").exists()
+
+
 @pytest.mark.parametrize(("code", "seconds"), [(WORKS, 10.0), (STUBBORN, 0.3)], ids=["willing", "stubborn"])
 def test_a_supervisor_that_is_asked_to_stop_leaves_nobody_behind(tmp_path: Path, code: str, seconds: float) -> None:
     """Every role is asked first, and killed when it does not end within the grace period."""

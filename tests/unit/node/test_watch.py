@@ -85,6 +85,15 @@ def test_lines_are_read_without_waiting_and_in_whole() -> None:
     os.close(reader)
 
 
+def test_lines_that_make_no_sense_are_left_out() -> None:
+    """A process that is out of its mind is ended by its watch, and does not end it."""
+    reader, writer = os.pipe()
+    os.write(writer, b'{"job":\n\xff\xfe\n17\n{"job": "a"}\n')
+    os.close(writer)
+    assert list(Lines(reader).read()) == [{"job": "a"}]
+    os.close(reader)
+
+
 def test_a_process_is_weighed_and_ended_with_all_that_it_started() -> None:
     """A segmentation program's memory is that of whoever started it."""
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:

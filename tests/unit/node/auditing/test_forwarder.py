@@ -113,6 +113,45 @@ def test_nothing_is_lost_while_the_receiver_is_down_breaks_or_is_another(
     assert Forwarding(database).waiting(f"localhost:{port}") == 0
 
 
+def test_an_outage_may_last_for_weeks(
+    keys: Path, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait has an end however often it has failed, and what could not be sent is sent."""
+    monkeypatch.setattr(forwarder_module, "_LONGEST_WAIT_S", 0.0)
+    port = free_port()
+    one = made(keys, database, port, tmp_path)
+    one.begin()
+    marks = tell(database, 0, 3)
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE audit_forwarding SET attempts = 100000")
+    assert not one.work()
+    receiver = SmallReceiver(keys, port)
+    assert one.work()
+    receiver.stop()
+    assert missing(marks, b"".join(receiver.messages)) == []
+
+
+def test_a_mistake_of_ours_does_not_end_the_thread(
+    keys: Path, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told, and the next round goes on."""
+    monkeypatch.setattr(forwarder_module, "_EVERY_S", 0.01)
+    rounds, went_on = [0], threading.Event()
+    one = made(keys, database, free_port(), tmp_path)
+
+    def work() -> bool:
+        rounds[0] += 1
+        if rounds[0] == 1:
+            raise ValueError("Canary^Patient")
+        went_on.set()
+        return False
+
+    monkeypatch.setattr(one, "work", work)
+    one.start()
+    assert went_on.wait(30)
+    one.finish(10)
+
+
 def test_two_nodes_over_one_database_take_turns(keys: Path, database: Database, tmp_path: Path) -> None:
     """One sends, the other stands by: nothing comes twice."""
     receiver = SmallReceiver(keys)

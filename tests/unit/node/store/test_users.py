@@ -71,6 +71,12 @@ def test_what_is_no_name_is_refused(users: UserStore, name: str) -> None:
         users.add(name, "hash", Role.VIEWER)
 
 
+def test_nobody_is_of_what_is_no_name(anna: UserStore) -> None:
+    """No database takes a null character as a text, and none is asked."""
+    assert anna.find("anna") is not None
+    assert anna.find("an\x00na") is None
+
+
 def test_a_session_holds_for_as_long_as_somebody_does_something(anna: UserStore, now: Now) -> None:
     """Half an hour of nothing ends it."""
     secret = anna.begin_session("anna", Role.READER, is_local=True)
@@ -83,6 +89,16 @@ def test_a_session_holds_for_as_long_as_somebody_does_something(anna: UserStore,
     assert anna.of_session(secret, LIFETIMES) is None
     now.wind(minutes=-31)
     assert anna.of_session(secret, LIFETIMES) is None
+
+
+def test_a_page_that_is_left_open_keeps_nobody_signed_in(anna: UserStore, now: Now) -> None:
+    """It asks for what has changed, every few seconds, and nobody sits before it."""
+    secret = anna.begin_session("anna", Role.READER, is_local=True)
+    for _ in range(3):
+        now.wind(minutes=9)
+        assert anna.of_session(secret, LIFETIMES, is_attended=False) is not None
+    now.wind(minutes=4)
+    assert anna.of_session(secret, LIFETIMES, is_attended=False) is None
 
 
 def test_a_session_ends_after_a_shift_whatever_is_done(anna: UserStore, now: Now) -> None:

@@ -115,6 +115,21 @@ def test_a_database_that_does_not_answer_is_told_in_words(full: PageUnderTest, m
     assert "Try again" in answer.json()["detail"]
 
 
+def test_a_page_says_so_too_although_nobody_can_be_asked_who_is_there(
+    full: PageUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sessions are in the same database."""
+    browser = full.signed_in(Role.VIEWER)
+
+    def fail(*_: object, **__: object) -> None:
+        raise Retryable("database: locked")
+
+    monkeypatch.setattr(type(full.stores.users), "of_session", fail)
+    answer = browser.get("/")
+    assert answer.status_code == 503
+    assert "Try again" in answer.text
+
+
 def test_what_was_sent_wrongly_is_not_repeated(page: PageUnderTest) -> None:
     """It may be a patient's."""
     answer = page.client().get("/api/v1/jobs", params={"limit": "Canary^Patient"})

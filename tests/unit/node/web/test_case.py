@@ -125,6 +125,16 @@ def test_a_value_that_is_entered_has_the_case_analysed_again(full: PageUnderTest
     assert "Versions:" in newer.text
 
 
+def test_a_value_that_is_entered_is_of_the_patient_of_the_images(page: PageUnderTest) -> None:
+    """Another hospital has given the same number, to somebody of the same name."""
+    same = {"PatientID": "7", "PatientName": "Same^Name"}
+    waiting(page, "2.25.7301", IssuerOfPatientID="ELSEWHERE", **same)
+    job = waiting(page, "2.25.7302", IssuerOfPatientID="HERE", **same)
+    Browser(page.client()).post(f"/jobs/{job}/clinical", variable="cea", value="5", unit="ng/mL")
+    (known,) = page.stores.clinical.all()
+    assert known.received.patient.issuer == "HERE"
+
+
 @pytest.mark.parametrize(
     "form",
     [{"variable": "cea", "value": "5"}, {"variable": "none", "value": "1"},
@@ -230,7 +240,9 @@ def test_an_outcome_is_kept_with_who_entered_it(full: PageUnderTest) -> None:
 
 
 def test_a_single_model_states_no_interval(full: PageUnderTest) -> None:
-    """None is made up; a nomogram's range over what is unknown is called that."""
+    """Beside the scores, and not in small print; a nomogram's range over what is unknown is called that."""
     text = full.signed_in(Role.VIEWER).get(f"/jobs/{full.jobs['analysed']}").text
-    assert "No interval: these are the probabilities of a single model." in text
+    beside = text.partition('<table class="scores"')[2].partition("</table>")[2].partition("</p>")[0]
+    assert "Point estimates of a single model: no confidence interval is given." in beside
+    assert "faint" not in beside
     assert "ranges over what is unknown" in text

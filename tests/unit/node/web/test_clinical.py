@@ -8,15 +8,15 @@ from node.domain.clinical import ClinicalVariable
 from node.domain.clinical_intake import Intake, RawValue, ReceivedValue
 from node.domain.imaging import PatientIdentity
 from tests import factories
-from tests.page import PageUnderTest
+from tests.page import PageUnderTest, waiting
 
 NOW = factories.event().at
 
 
-def came(page: PageUnderTest, text: str, unit: str, name: str = "", patient: str = "PAT-7") -> None:
+def came(page: PageUnderTest, text: str, unit: str, name: str = "", issuer: str = "HOSPITAL") -> None:
     """A value from a laboratory."""
     raw = RawValue(ClinicalVariable.CA19_9, text, unit)
-    whose = PatientIdentity(patient, "HOSPITAL", name)
+    whose = PatientIdentity("PAT-7", issuer, name)
     page.stores.clinical.accept(Intake((ReceivedValue(whose, read(raw, NOW), "hl7", "17"),)))
 
 
@@ -51,6 +51,16 @@ def test_a_patient_is_found_by_number_and_a_value_entered(full: PageUnderTest) -
     text = browser.post("/clinical", patient_id="PAT-7").text
     assert "entered (reader)" in text
     assert text.count(">cea<") == 2, "once as a choice, once as a value"
+
+
+def test_values_of_two_patients_of_one_number_stand_apart(page: PageUnderTest) -> None:
+    """Two hospitals have given it; each has a form and a table of their own."""
+    for series, issuer, text in (("2.25.7301", "HERE", "37"), ("2.25.7302", "ELSEWHERE", "820")):
+        waiting(page, series, PatientID="PAT-7", IssuerOfPatientID=issuer, PatientName=f"Of^{issuer}")
+        came(page, text, "U/mL", issuer=issuer)
+    _, *sections = page.signed_in(Role.READER).post("/clinical", patient_id="PAT-7").text.split("<section")
+    found = {("ELSEWHERE" in one, "37 U/mL" in one, "820 U/mL" in one) for one in sections}
+    assert found == {(False, True, False), (True, False, True)}
 
 
 def test_whoever_may_not_enter_values_does_not_see_the_page(full: PageUnderTest) -> None:

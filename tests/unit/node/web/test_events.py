@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from fastapi import HTTPException
 
 from node.web import events
 from node.web.events import Changes
@@ -21,8 +20,8 @@ def test_a_change_is_told_to_everybody_who_waits(full: PageUnderTest, monkeypatc
         await asyncio.sleep(0.5)
         full.stores.worklist.set_urgent(full.jobs["refused"], urgent=True, by="test")
         told = await anext(one), await anext(other)
-        await one.aclose()  # type: ignore[attr-defined]  # an asynchronous generator
-        await other.aclose()  # type: ignore[attr-defined]  # the same
+        await one.aclose()
+        await other.aclose()
         assert changes._listeners == 0
         return told
 
@@ -41,11 +40,22 @@ def test_silence_is_broken_now_and_then(full: PageUnderTest, monkeypatch: pytest
 
 
 def test_there_is_an_end_to_open_pages(full: PageUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One more than the most is refused."""
+    """One more than the most is refused, before its stream has begun."""
     monkeypatch.setattr(events, "MOST_STREAMS", 0)
+    answer = full.client().get("/events")
+    assert answer.status_code == 503
+    assert "Too many pages" in answer.text
 
-    async def scene() -> None:
-        await anext(Changes(full.stores.worklist).stream())
 
-    with pytest.raises(HTTPException):
-        asyncio.run(scene())
+def test_a_stream_ends_with_the_session_and_does_not_keep_it(
+    full: PageUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page that is left open is nobody who does something."""
+    asked: list[bool] = []
+
+    def find(*_: object, is_attended: bool) -> None:
+        asked.append(is_attended)
+
+    monkeypatch.setattr(events, "find_person", find)
+    assert full.client().get("/events").text == ""
+    assert asked == [False]

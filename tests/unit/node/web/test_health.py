@@ -39,6 +39,15 @@ def test_metrics_count_and_name_no_patient(full: PageUnderTest) -> None:
         assert name not in text
 
 
+def test_each_metric_is_one_family(full: PageUnderTest) -> None:
+    """A second one of the same name is an error in the format; alarms come from two places."""
+    text = full.client().get("/metrics").text
+    types = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")]
+    assert len(types) == len(set(types))
+    assert 'celadon_alarm{alarm="attention"}' in text
+    assert 'celadon_alarm{alarm="waiting"}' in text
+
+
 def test_where_others_can_ask_metrics_need_a_token(tmp_path: Path, migrated: Path) -> None:
     """Health does not: load balancers have none."""
     page = open_page(tmp_path, migrated, public_url="http://celadon.example")

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from authlib.integrations.base_client import OAuthError
+from joserfc.errors import BadSignatureError
 
 from node.domain.access import Role
 from node.settings import OidcSettings
@@ -64,6 +66,21 @@ def test_whoever_has_a_name_and_a_role_is_let_in(
     assert client.get(oidc.CALLBACK).status_code == status
     assert (client.get("/").status_code == 200) == (status == 303)
     assert ("person:session:begin" if status == 303 else "person:session:refuse") in page.actions()
+
+
+@pytest.mark.parametrize("error", [OAuthError("mismatching_state"), BadSignatureError(), ValueError("no JSON")])
+def test_a_token_that_does_not_hold_lets_nobody_in(
+    page: PageUnderTest, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """401 and a row of the trail, whichever library has found it out."""
+
+    class Refusing:
+        async def authorize_access_token(self, _: object) -> dict[str, Any]:
+            raise error
+
+    monkeypatch.setattr(oidc, "client", lambda _: Refusing())
+    assert page.client().get(oidc.CALLBACK).status_code == 401
+    assert "person:session:refuse" in page.actions()
 
 
 def test_a_page_with_a_provider_is_not_open(page: PageUnderTest) -> None:

@@ -5,6 +5,8 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
+from node.domain.reporting import ObjectKind
+from node.errors import Fatal
 from node.web.pictures import WINDOWS, NoPicture, Pictures
 from tests import factories
 from tests.fakes import HereDecoder
@@ -51,6 +53,22 @@ def test_what_cannot_be_decoded_has_no_picture(page: PageUnderTest) -> None:
         made.slice(made.stack(uid, None).instances[0], ABDOMEN)
 
 
+def test_a_decoder_that_cannot_be_had_is_no_missing_picture(
+    page: PageUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is ours, and is told as an error: not every slice of every case without a word."""
+    uid = receive(page, factories.ct_slices(2))
+    made = pictures(page)
+    instance = made.stack(uid, None).instances[0]
+
+    def fail(_: object) -> None:
+        raise Fatal("the decoder cannot be started")
+
+    monkeypatch.setattr(HereDecoder, "read_hounsfield", staticmethod(fail))
+    with pytest.raises(Fatal):
+        made.slice(instance, ABDOMEN)
+
+
 def test_a_picture_is_drawn_once(page: PageUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second time it is there; and memory has an end."""
     uid = receive(page, factories.ct_slices(3))
@@ -64,3 +82,31 @@ def test_a_picture_is_drawn_once(page: PageUnderTest, monkeypatch: pytest.Monkey
     made.slice(instances[1], ABDOMEN)
     assert made._kept == {}
     assert made._bytes == 0
+
+
+def test_a_series_that_is_still_received_has_more_slices_the_next_time(page: PageUnderTest) -> None:
+    """Whoever looked early does not keep what was there then."""
+    slices = factories.ct_slices(5)
+    made = pictures(page)
+    for count in (3, 5):
+        for dataset in slices[:count]:
+            page.stores.inbox.accept(factories.received(dataset))
+        assert len(made.stack(str(slices[0].SeriesInstanceUID), None).instances) == count
+
+
+def test_slices_are_those_that_were_asked_for(page: PageUnderTest) -> None:
+    """Two analyses of one series may have taken as many, and others."""
+    uid = receive(page, factories.ct_slices(4))
+    made = pictures(page)
+    uids = [one.uid for one in made.stack(uid, None).instances]
+    for wanted in (uids[:2], uids[2:]):
+        assert [one.uid for one in made.stack(uid, wanted).instances] == wanted
+
+
+def test_a_region_shows_as_soon_as_there_is_one(full: PageUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also to whoever looked while the case was being analysed."""
+    made, job = pictures(full), full.jobs["analysed"]
+    with monkeypatch.context() as early:
+        early.setattr(type(full.stores.results), "of", lambda *_: ())
+        assert not made.shown_on(job, ObjectKind.SEGMENTATION)
+    assert made.shown_on(job, ObjectKind.SEGMENTATION)

@@ -46,3 +46,9 @@ def test_one_address_cannot_ask_without_end(tmp_path: Path, migrated: Path) -> N
     codes = [client.get("/health/live").status_code for _ in range(70)]
     assert codes[:60] == [200] * 60
     assert codes[-1] == 429
+
+
+def test_an_address_with_a_null_character_is_no_page(page: PageUnderTest) -> None:
+    """No database takes it as a text, and none is asked."""
+    assert page.client().get("/jobs/%00").status_code == 404
+    assert page.client().get("/api/v1/jobs/a%00b").status_code == 404

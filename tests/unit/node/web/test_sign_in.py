@@ -1,6 +1,9 @@
 """Signing in and out."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from node.domain.access import Role
 from node.web.limits import RateLimit
@@ -49,6 +52,19 @@ def test_too_many_attempts_are_not_looked_at(page: PageUnderTest) -> None:
     codes = [browser.post("/login", name="anna", password=f"wrong {one}").status_code for one in range(11)]
     assert codes == [401] * 10 + [429]
     assert browser.post("/login", name="anna", password=PASSWORD).status_code == 429
+
+
+def test_rows_that_a_page_asks_for_by_itself_keep_nobody_signed_in(
+    page: PageUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that somebody asks for do."""
+    browser = page.signed_in(Role.VIEWER)
+    page_of = browser.get("/").text
+    csrf = {"csrf": page_of.partition('name="csrf" content="')[2][:64]}
+    begun = datetime.now(UTC)
+    for minutes, headers, status in ((20, {}, 200), (45, {"X-Unattended": "1"}, 200), (55, {"X-Unattended": "1"}, 303)):
+        monkeypatch.setattr(page.stores.users, "_now", lambda minutes=minutes: begun + timedelta(minutes=minutes))
+        assert browser.client.post("/worklist/rows", data=csrf, headers=headers).status_code == status, minutes
 
 
 def test_whoever_signs_out_is_out(page: PageUnderTest) -> None:

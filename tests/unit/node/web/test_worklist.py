@@ -48,6 +48,16 @@ def test_every_look_is_in_the_trail(full: PageUnderTest) -> None:
     assert (last.actor, last.action.value) == ("person viewer", "person:worklist:view")
 
 
+def test_a_search_on_the_page_is_in_the_trail_once_and_its_refreshing_is_not(full: PageUnderTest) -> None:
+    """Rows come again whenever something changes: a row of the trail for each would be the next change."""
+    browser = full.signed_in(Role.VIEWER)
+    before = full.actions().count("person:worklist:view")
+    for text in ("", "second", "second", "third", ""):
+        browser.post("/worklist/rows", text=text)
+    told = [event for event in full.stores.audit.events() if event.action.value == "person:worklist:view"][before:]
+    assert [event.details for event in told] == [{"searched": 1}, {"searched": 1}]
+
+
 def test_what_is_searched_for_is_written_as_text(full: PageUnderTest) -> None:
     """Also when it looks like a script."""
     text = Browser(full.client()).post("/", text=XSS).text
@@ -79,3 +89,8 @@ def test_words_in_an_address_are_shown_only_if_they_are_ours(full: PageUnderTest
     """Nobody sends a link that has the page say something."""
     path = f"/jobs/{full.jobs['waiting']}?done=Call+this+number&seal=00"
     assert "Call this number" not in Browser(full.client()).get(path).text
+
+
+def test_a_case_that_is_not_there_cannot_be_put_first(full: PageUnderTest) -> None:
+    """404, as everywhere."""
+    assert full.signed_in(Role.OPERATOR).post("/jobs/none/urgent", urgent="true").status_code == 404
