@@ -12,8 +12,8 @@
 from dataclasses import dataclass
 
 from models.bundle import Bundle
-from models.fields import Fields
 from models.bundle_store import Library
+from models.fields import Fields
 from node.domain.drift import Histogram
 from node.errors import BundleError
 
