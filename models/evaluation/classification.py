@@ -6,7 +6,7 @@ and the macro-average area, for which no formula is as good.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -159,6 +159,9 @@ def _class_figures(
         # F1 is no share of cases: its parts overlap.
         plain = independent and measure != "f1"
         estimates[measure] = share(int(part[0]), int(whole[0]), values, independent=plain)
+    # It rests on the cases that are of the class or were called so, those that are both counted once.
+    hits, twice = here["sensitivity"][0], here["f1"][1]
+    estimates["f1"] = replace(estimates["f1"], cases=int((twice - hits)[0]))
 
     def finished(auc: Estimate, auc_bootstrap: Estimate) -> ClassFigures:
         cases, calls = int(counts[index].sum()), int(counts[:, index].sum())
