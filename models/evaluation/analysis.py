@@ -13,15 +13,24 @@ import numpy as np
 
 from models.evaluation import cutoff, roc, subgroups
 from models.evaluation.calibration import Calibration, calibrate
-from models.evaluation.classification import ClassFigures, Figures, confusion_of, figures, quadratic_kappa, share
+from models.evaluation.classification import (
+    ClassFigures,
+    Figures,
+    accuracy_estimate,
+    confusion_draws,
+    confusion_of,
+    figures,
+    kappa_estimate,
+    quadratic_kappa,
+)
 from models.evaluation.cohort import Cohort, FollowUp, Variant
 from models.evaluation.decision import Consequences, DecisionCurve, consequences, decision_curve
-from models.evaluation.estimate import Estimate, Floats, Ints, Source, nothing
+from models.evaluation.estimate import ChiSquare, Estimate, Floats, Ints
 from models.evaluation.observers import ObserverFigures, OverlapFigures, agreements, overlaps
 from models.evaluation.planning import Plan, plan_area, plan_sensitivity, plan_specificity
-from models.evaluation.resampling import DRAWS, Resamples, bootstrapped
+from models.evaluation.resampling import DRAWS, Resamples
 from models.evaluation.shift import Shift, shifts
-from models.evaluation.survival import Arm, Cox, LogRank, arms, cox, each_alone, log_rank
+from models.evaluation.survival import Arm, Cox, arms, cox, each_alone, log_rank
 from node.errors import UsageError
 
 TWO: Final = 2
@@ -74,7 +83,7 @@ class VariantAnalysis:
 
 @dataclass(frozen=True, slots=True)
 class ReaderAnalysis:
-    """A second reader's calls on the cases that they called."""
+    """A second reader's calls on the cases that they called; a set of which they called none has none."""
 
     name: str
     cases: int
@@ -94,7 +103,7 @@ class SurvivalAnalysis:
     without: int
     """Cases without this follow-up."""
     arms: tuple[Arm, ...]
-    log_rank: LogRank
+    log_rank: ChiSquare
     alone: tuple[tuple[str, Cox], ...]
     together: Cox
 
@@ -210,7 +219,11 @@ def _set(
             )
             for a, b in combinations(two.variants, TWO)
         ),
-        readers=tuple(_reader(part, two, index, choices) for index in range(len(part.readers))),
+        readers=tuple(
+            _reader(part, two, index, choices)
+            for index, reader in enumerate(part.readers)
+            if (reader.called >= 0).any()
+        ),
         survival=tuple(_survival(part, follow_up, one) for follow_up in part.follow_ups for one in part.variants),
         plans=_plans(variants[0].positive, float(truth.mean())),
     )
@@ -268,26 +281,16 @@ def _reader(part: Cohort, two: Cohort, index: int, choices: Choices) -> ReaderAn
     rows = part.readers[index].called >= 0
     seen, seen_two = part.take(rows), two.take(rows)
     called, calls = seen.readers[index].called, seen_two.readers[index].called
-    if not rows.any():
-        raise UsageError(f"reader {part.readers[index].name} called no case of a set")
     resamples = Resamples.of(seen.groups, choices.draws, choices.seed)
     classes = len(part.classes)
     counts = confusion_of(seen.labels, called, classes)
-    cells = resamples.sums(np.eye(classes**2)[seen.labels * classes + called]).reshape(-1, classes, classes)
-    value = float(quadratic_kappa(counts[None].astype(np.float64))[0])
+    drawn = confusion_draws(seen.labels, called, classes, resamples)
     certain = np.column_stack((1 - calls, calls)).astype(np.float64)
     return ReaderAnalysis(
         name=part.readers[index].name,
         cases=len(seen.cases),
-        accuracy=share(
-            int(np.trace(counts)),
-            len(seen.cases),
-            np.trace(cells, axis1=1, axis2=2) / cells.sum(axis=(1, 2)),
-            independent=resamples.patients == len(seen.cases),
-        ),
-        quadratic_kappa=bootstrapped(value, quadratic_kappa(cells), len(seen.cases), Source.NUMPY)
-        if np.isfinite(value)
-        else nothing(Source.NUMPY, "truth and call are one class throughout", len(seen.cases)),
+        accuracy=accuracy_estimate(counts, drawn, independent=resamples.patients == len(seen.cases)),
+        quadratic_kappa=kappa_estimate(counts, quadratic_kappa(drawn)),
         positive=figures(seen_two.labels, certain, calls, two.classes, seen.groups, resamples).classes[1],
     )
 

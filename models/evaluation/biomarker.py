@@ -11,9 +11,10 @@ from typing import Final
 import numpy as np
 
 from models.evaluation.cutpoint import CutPoint, cut_point
-from models.evaluation.estimate import Bools, Floats, Ints
+from models.evaluation.estimate import Bools, ChiSquare, Floats, Ints
 from models.evaluation.resampling import Resamples
-from models.evaluation.survival import Arm, Cox, LogRank, arms, cox, log_rank
+from models.evaluation.survival import Arm, Cox, arms, cox, log_rank
+from node.errors import UsageError
 
 LOW: Final = "low"
 HIGH: Final = "high"
@@ -38,7 +39,7 @@ class MarkerStudy:
     adjusted: Cox | None
     """With the covariates; None without any."""
     curves: tuple[Arm, ...]
-    log_rank: LogRank
+    log_rank: ChiSquare
 
 
 def study(  # noqa: PLR0913 — a cohort's four columns, and five choices that are named
@@ -53,8 +54,13 @@ def study(  # noqa: PLR0913 — a cohort's four columns, and five choices that a
     draws: int = 500,
     seed: int = 0,
 ) -> MarkerStudy:
-    """The chain for ``marker`` (n,) of patients ``groups`` (n,); with ``cut`` None the best cut is looked for here."""
+    """The chain for ``marker`` (n,) of patients ``groups`` (n,); with ``cut`` None the best cut is looked for here.
+
+    Raises UsageError when no case is left, or as ``cut_point``.
+    """
     rows = np.isfinite(marker) & np.isfinite(months) & (np.nan_to_num(months) >= earliest_months)
+    if not rows.any():
+        raise UsageError(f"no case has a marker and was followed for {earliest_months:.2f} months or longer")
     left_out = int((~rows).sum())
     marker, months, events = marker[rows], months[rows], events[rows]
     groups = np.unique(groups[rows], return_inverse=True)[1].astype(np.int64)

@@ -18,7 +18,7 @@ from sklearn.metrics import brier_score_loss
 from statsmodels.nonparametric.smoothers_lowess import lowess
 from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 
-from models.evaluation.estimate import Bools, Estimate, Floats, Ints, Source, nothing
+from models.evaluation.estimate import Bools, ChiSquare, Estimate, Floats, Ints, Source, nothing
 from models.evaluation.resampling import Resamples, bootstrapped
 
 GROUPS: Final = 10
@@ -36,16 +36,6 @@ _BIASED: Final = "never below 0, so its interval lies high where calibration is 
 
 
 @dataclass(frozen=True, slots=True)
-class HosmerLemeshow:
-    """The chi-square test over groups of equal size."""
-
-    statistic: float | None
-    degrees: int
-    p: float | None
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Calibration:
     """How probabilities of one class stand to its frequency."""
 
@@ -59,7 +49,8 @@ class Calibration:
     brier_scaled: Estimate
     """1 less the Brier score over that of the prevalence: 1 is perfect, 0 knows nothing."""
     ici: Estimate
-    hosmer_lemeshow: HosmerLemeshow
+    hosmer_lemeshow: ChiSquare
+    """Over groups of equal size."""
     predicted: tuple[float, ...]
     observed: tuple[float, ...]
     """The smoothed curve at ``predicted``."""
@@ -88,7 +79,7 @@ def calibrate(is_positive: Bools, probabilities: Floats, groups: Ints, resamples
     )
 
 
-def hosmer_lemeshow(is_positive: Bools, probabilities: Floats, groups: int = GROUPS) -> HosmerLemeshow:
+def hosmer_lemeshow(is_positive: Bools, probabilities: Floats, groups: int = GROUPS) -> ChiSquare:
     """The test over ``groups`` groups; as many degrees of freedom, for the probabilities were not fitted here.
 
     Source: Hosmer, Lemeshow & Sturdivant (2013), 5.2.2; where a model is fitted on the same cases they are two fewer.
@@ -100,10 +91,10 @@ def hosmer_lemeshow(is_positive: Bools, probabilities: Floats, groups: int = GRO
     sizes = np.array([len(part) for part in parts])
     variance = expected * (1 - expected / sizes)
     if (variance <= 0).any():
-        return HosmerLemeshow(None, len(parts), None, "a group is predicted to be of one kind with certainty")
+        return ChiSquare(None, len(parts), None, "a group is predicted to be of one kind with certainty")
     statistic = float(((observed - expected) ** 2 / variance).sum())
     few = "" if (expected.min() >= 1 and (sizes - expected).min() >= 1) else "some groups expect less than one case"
-    return HosmerLemeshow(statistic, len(parts), float(chi2.sf(statistic, len(parts))), few)
+    return ChiSquare(statistic, len(parts), float(chi2.sf(statistic, len(parts))), few)
 
 
 def smoothed(outcome: Floats, probabilities: Floats) -> tuple[Floats, Floats]:

@@ -6,7 +6,7 @@ and the macro-average area, for which no formula is as good.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -73,9 +73,9 @@ def figures(
     return Figures(
         cases=len(labels),
         patients=resamples.patients,
-        accuracy=share(int(np.trace(counts)), len(labels), _accuracy(drawn), independent=independent),
+        accuracy=accuracy_estimate(counts, drawn, independent=independent),
         macro_auc=_macro_area(labels, probabilities, resamples),
-        quadratic_kappa=_kappa_estimate(counts, drawn),
+        quadratic_kappa=kappa_estimate(counts, quadratic_kappa(drawn)),
         confusion=tuple(tuple(int(count) for count in row) for row in counts),
         classes=classes,
     )
@@ -117,6 +117,21 @@ def quadratic_kappa(counts: Floats) -> Floats:
     return kappa
 
 
+def accuracy_estimate(counts: Ints, drawn: Floats, *, independent: bool) -> Estimate:
+    """The share of right calls in the confusion ``counts`` (k, k); ``drawn`` (draws, k, k) is that of each draw."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        right = np.trace(drawn, axis1=1, axis2=2) / drawn.sum(axis=(1, 2))
+    return share(int(np.trace(counts)), int(counts.sum()), right, independent=independent)
+
+
+def kappa_estimate(counts: Ints, drawn: Floats) -> Estimate:
+    """The quadratic kappa of the confusion ``counts`` (k, k); ``drawn`` (draws,) is that of each draw."""
+    value, cases = float(quadratic_kappa(counts[None].astype(np.float64))[0]), int(counts.sum())
+    if not np.isfinite(value):
+        return nothing(Source.NUMPY, "truth and call are one class throughout", cases)
+    return bootstrapped(value, drawn, cases, Source.NUMPY)
+
+
 def shares_of(counts: Floats, index: int) -> dict[str, tuple[Floats, Floats]]:
     """Measure to numerator and denominator (draws,), for one class of confusion matrices (draws, k, k)."""
     hits = counts[:, index, index]
@@ -144,17 +159,15 @@ def _class_figures(
         # F1 is no share of cases: its parts overlap.
         plain = independent and measure != "f1"
         estimates[measure] = share(int(part[0]), int(whole[0]), values, independent=plain)
+    # It rests on the cases that are of the class or were called so, those that are both counted once.
+    hits, twice = here["sensitivity"][0], here["f1"][1]
+    estimates["f1"] = replace(estimates["f1"], cases=int((twice - hits)[0]))
 
     def finished(auc: Estimate, auc_bootstrap: Estimate) -> ClassFigures:
         cases, calls = int(counts[index].sum()), int(counts[:, index].sum())
         return ClassFigures(name, cases, calls, auc, auc_bootstrap, **estimates)
 
     return finished
-
-
-def _accuracy(drawn: Floats) -> Floats:
-    accuracy: Floats = np.trace(drawn, axis1=1, axis2=2) / drawn.sum(axis=(1, 2))
-    return accuracy
 
 
 def _macro_area(labels: Ints, probabilities: Floats, resamples: Resamples) -> Estimate:
@@ -164,10 +177,3 @@ def _macro_area(labels: Ints, probabilities: Floats, resamples: Resamples) -> Es
         return nothing(Source.SKLEARN, "a class has no case, or nothing but cases", len(labels))
     drawn = [roc.area_draws(labels == index, column, resamples) for index, column in enumerate(probabilities.T)]
     return bootstrapped(value, np.mean(drawn, axis=0), len(labels), Source.SKLEARN)
-
-
-def _kappa_estimate(counts: Ints, drawn: Floats) -> Estimate:
-    value = float(quadratic_kappa(counts[None].astype(np.float64))[0])
-    if not np.isfinite(value):
-        return nothing(Source.NUMPY, "truth and call are one class throughout", int(counts.sum()))
-    return bootstrapped(value, quadratic_kappa(drawn), int(counts.sum()), Source.NUMPY)

@@ -9,7 +9,8 @@ Predictions, one row a case and variant:
     digest      SHA-256 of the bundle that said so
     excluded    why the case has no prediction; then the probabilities may be empty
 
-Labels, one row a case, in a file of their own or in further columns of the predictions:
+Labels, one row a case, in a file of their own or in further columns of the predictions; with both, what the file of
+labels has not is taken from the rows of the first variant:
 
     case, label                      what turned out to be true: a class
     patient                          when one patient has several cases; else the case is the patient
@@ -25,17 +26,16 @@ Overlaps of regions and measurements by several observers are columns of either 
 UTF-8, a comma between columns, a point in numbers; an empty field is unknown. Other columns are named and left alone.
 """
 
-import csv
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from models.evaluation.cohort import WHOLE, Cohort, Exclusion, FollowUp, Reader, Variant
+from models.evaluation.csv_rows import read_rows
 from models.evaluation.estimate import Bools, Floats, Ints
 from models.evaluation.observers import is_measured, is_overlap, measured_columns, overlap_columns
 from node.errors import UsageError
@@ -79,6 +79,10 @@ class _Row:
             raise self.wrong(column, "is not a number")
         return value
 
+    def over(self, other: "_Row") -> "_Row":
+        """This row with the columns of the other that it has not."""
+        return replace(self, fields={**other.fields, **self.fields})
+
     def wrong(self, column: str, why: str) -> UsageError:
         return UsageError(f"{self.file}: line {self.line}: column {column}: {self.text(column)[:_SHOWN]!r} {why}")
 
@@ -99,15 +103,14 @@ def read_cohort(predictions: Path, labels: Path | None = None) -> Cohort:
         raise UsageError(f"{predictions}: has no column label; name the file that has it with --labels")
     classes = _classes(predictions, said.columns)
     of_variant = _by_variant(said)
-    truths = _unique(known.rows if labels else next(iter(of_variant.values())).values())
+    first = next(iter(of_variant.values()))
+    truths = _unique(known.rows) if labels else _agreed(said, first)
     cases, exclusions = _analysed(of_variant, truths)
     if not cases:
         raise UsageError(f"{predictions}: no case has both a prediction and a label")
-    rows = [truths[case] for case in cases]
+    rows = [truths[case].over(first[case]) for case in cases]
     columns = tuple(dict.fromkeys((*said.columns, *known.columns)))
-    follow_ups = _follow_ups(known.columns)
-    first = next(iter(of_variant.values()))
-    measured = _measured(said.columns, [first[case] for case in cases]) | _measured(known.columns, rows)
+    measured = _measured(columns, rows)
     return Cohort(
         classes=classes,
         cases=tuple(cases),
@@ -119,12 +122,12 @@ def read_cohort(predictions: Path, labels: Path | None = None) -> Cohort:
         ),
         readers=tuple(
             Reader(column.removeprefix(READER), _called(rows, column, classes, is_optional=True))
-            for column in known.columns
+            for column in columns
             if column.startswith(READER)
         ),
-        follow_ups=tuple(_follow_up(name, rows) for name in follow_ups),
-        descriptors=_descriptors(known.columns, rows),
-        covariates=_covariates(known.columns, rows),
+        follow_ups=tuple(_follow_up(name, rows) for name in _follow_ups(columns)),
+        descriptors=_descriptors(columns, rows),
+        covariates=_covariates(columns, rows),
         overlaps=overlap_columns(measured),
         measurements=measured_columns(measured),
         exclusions=exclusions,
@@ -133,24 +136,13 @@ def read_cohort(predictions: Path, labels: Path | None = None) -> Cohort:
 
 
 def _read(file: Path, needed: Sequence[str]) -> _Table:
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            columns = tuple(reader.fieldnames or ())
-            rows = []
-            for row in reader:
-                if None in row or None in row.values():
-                    raise UsageError(f"{file}: line {reader.line_num}: has not the {len(columns)} fields of the header")
-                rows.append(_Row(file, reader.line_num, row))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{file}: cannot be read: {error}") from error
-    if twice := [column for column, times in Counter(columns).items() if times > 1]:
-        raise UsageError(f"{file}: has two columns {twice[0]}")
-    if missing := [column for column in needed if column not in columns]:
+    read = read_rows(file)
+    rows = tuple(_Row(file, line, fields) for line, fields in read.rows)
+    if missing := [column for column in needed if column not in read.columns]:
         raise UsageError(f"{file}: has no column {missing[0]}")
     if nameless := [row for row in rows if not row.text("case")]:
         raise nameless[0].wrong("case", "names no case")
-    return _Table(columns, tuple(rows))
+    return _Table(read.columns, rows)
 
 
 def _classes(file: Path, columns: Iterable[str]) -> tuple[str, ...]:
@@ -178,6 +170,15 @@ def _unique(rows: Iterable[_Row]) -> dict[str, _Row]:
         if before is not row:
             raise row.wrong("case", f"stands in line {before.line} already")
     return found
+
+
+def _agreed(said: _Table, first: Mapping[str, _Row]) -> Mapping[str, _Row]:
+    """The labels in the rows of the ``first`` variant, which those of the others must not contradict."""
+    for row in said.rows:
+        label, known = row.text("label"), first.get(row.text("case"))
+        if label and known is not None and label != known.text("label"):
+            raise row.wrong("label", f"and {known.text('label')!r} in line {known.line} are of one case")
+    return first
 
 
 def _analysed(

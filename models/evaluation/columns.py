@@ -1,13 +1,14 @@
 """A CSV file as columns: words and numbers by name, for commands that ask for a few of them."""
 
-import csv
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from models.evaluation.csv_rows import read_rows
 from models.evaluation.estimate import Bools, Floats, Ints
 from node.errors import UsageError
 
@@ -20,22 +21,14 @@ class Columns:
     def __init__(self, file: Path, case: str = "case") -> None:
         """Read ``file``; UsageError when it cannot be, or names a case twice. ``case``: the column that does."""
         self.file = file
-        try:
-            with file.open(encoding="utf-8-sig", newline="") as stream:
-                reader = csv.DictReader(stream, strict=True)
-                self.names = tuple(reader.fieldnames or ())
-                self._rows = []
-                for row in reader:
-                    if None in row or None in row.values():
-                        raise UsageError(f"{file}: line {reader.line_num}: has not the fields of the header")
-                    self._rows.append((reader.line_num, row))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise UsageError(f"{file}: cannot be read: {error}") from error
+        found = read_rows(file)
+        self.names, self._rows = found.columns, found.rows
         self.cases = self.words(case)
         if not self.cases:
             raise UsageError(f"{file}: holds no case")
-        for line, name in zip((line for line, _ in self._rows), self.cases, strict=True):
-            if not name or self.cases.count(name) > 1:
+        times = Counter(self.cases)
+        for (line, _), name in zip(self._rows, self.cases, strict=True):
+            if not name or times[name] > 1:
                 raise UsageError(f"{file}: line {line}: column {case}: {name!r} is no name, or stands twice")
 
     def words(self, column: str) -> tuple[str, ...]:

@@ -29,7 +29,8 @@ def youden(is_positive: Bools, scores: Floats, resamples: Resamples) -> Cut:
     """The cut of ``scores`` (n,) with the largest Youden index, of several the highest."""
     if is_positive.all() or not is_positive.any():
         raise UsageError("a cut cannot be chosen where all cases are of one kind")
-    false, true, cuts = roc_curve(is_positive, scores, drop_intermediate=False)
+    # Without the curve's first point, which calls nobody: its cut is infinite, and no draw can choose it either.
+    false, true, cuts = (one[1:] for one in roc_curve(is_positive, scores, drop_intermediate=False))
     best = int(np.argmax(true - false))
     drawn = _draws(is_positive, scores, resamples)
     note = "chosen on these cases, so optimistic on them"

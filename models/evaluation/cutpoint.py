@@ -20,6 +20,8 @@ SMALLEST_SHARE: Final = 0.1
 """Of the cases must lie on either side: survminer's ``minprop``."""
 PERMUTATIONS: Final = 2000
 _BLOCK: Final = 250
+_SMALLEST_STATISTIC: Final = 1.0
+"""Below, Lausen & Schumacher's formula falls instead of rising; their p is 1 there, as ``maxstat`` has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,17 @@ class CutPoint:
 def cut_point(
     marker: Floats, months: Floats, events: Bools, resamples: Resamples, permutations: int = PERMUTATIONS
 ) -> CutPoint:
-    """The cut of ``marker`` (n,); UsageError when no cut leaves a tenth on either side, or nobody had the event."""
+    """The cut of ``marker`` (n,).
+
+    Raises UsageError when no cut leaves a tenth on either side, nobody had the event, or all had it at one time.
+    """
     order = np.argsort(marker, kind="stable")
     sizes = _sizes(marker[order])
     if not len(sizes) or not events.any():
         raise UsageError("no cut leaves a tenth of the cases on either side, or nobody had the event")
     scores = log_rank_scores(months, events)[order]
+    if np.ptp(scores) == 0:
+        raise UsageError("all cases lived equally long: no cut parts them")
     statistics = _standardised(scores[None], sizes)[0]
     best = int(statistics.argmax())
     largest = float(statistics[best])
@@ -102,6 +109,8 @@ def _permuted(scores: Floats, sizes: Ints, largest: float, permutations: int, se
 
 
 def _lausen(largest: float) -> float:
+    if largest < _SMALLEST_STATISTIC:
+        return 1.0
     density = float(norm.pdf(largest))
     odds = ((1 - SMALLEST_SHARE) / SMALLEST_SHARE) ** 2
     return min(1.0, max(0.0, 4 * density / largest + density * (largest - 1 / largest) * float(np.log(odds))))
@@ -114,7 +123,7 @@ def _draws(marker: Floats, months: Floats, events: Bools, resamples: Resamples) 
         rows = np.repeat(np.arange(len(marker)), counts)
         rows = rows[np.argsort(marker[rows], kind="stable")]
         sizes = _sizes(marker[rows])
-        if len(sizes) and events[rows].any():
-            scores = log_rank_scores(months[rows], events[rows])
+        scores = log_rank_scores(months[rows], events[rows])
+        if len(sizes) and np.ptp(scores) > 0:
             cuts[draw] = marker[rows][sizes[_standardised(scores[None], sizes)[0].argmax()] - 1]
     return cuts

@@ -11,12 +11,12 @@ from typing import Final
 
 import numpy as np
 
+from models.evaluation.classification import share
 from models.evaluation.estimate import Bools, Estimate, Floats, Source, nothing
 from models.evaluation.resampling import Resamples, bootstrapped, percentiles
 
 THRESHOLDS: Final = tuple(round(0.01 * step, 2) for step in range(1, 81))
 """0.01 to 0.80, the range of GTRNet's Fig. 5."""
-EVEN: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +86,11 @@ def consequences(name: str, is_positive: Bools, called: Bools, resamples: Resamp
     wrong_calls, missed, gain = called & ~is_positive, ~called & is_positive, called & is_positive
     drawn = resamples.sums(np.column_stack((wrong_calls, missed, gain, np.ones(cases))).astype(np.float64))
     over, under, right = (drawn[:, index] / drawn[:, 3] for index in range(3))
-    benefit = float((gain.sum() - wrong_calls.sum()) / cases)
+    benefit, independent = float((gain.sum() - wrong_calls.sum()) / cases), resamples.patients == cases
     return Consequences(
         name,
-        bootstrapped(float(wrong_calls.mean()), over, cases, Source.NUMPY),
-        bootstrapped(float(missed.mean()), under, cases, Source.NUMPY),
+        share(int(wrong_calls.sum()), cases, over, independent=independent),
+        share(int(missed.sum()), cases, under, independent=independent),
         bootstrapped(benefit, right - over, cases, Source.OWN),
         _needed(benefit, right - over, cases),
     )
@@ -112,11 +112,11 @@ def _line(name: str, is_positive: Bools, treated: Bools, resamples: Resamples) -
 
 
 def _needed(benefit: float, drawn: Floats, cases: int) -> Estimate:
-    """One over the net benefit; without meaning where that is not surely above 0."""
+    """One over the net benefit; without meaning where that is not above 0, without an end where it may be 0."""
     low, high = percentiles(drawn)
-    if benefit <= 0 or low is None or high is None:
+    if benefit <= 0:
         return nothing(Source.OWN, "no net benefit at a threshold of one half", cases)
-    if low <= 0:
+    if low is None or high is None or low <= 0:
         note = "its net benefit may be 0: the interval has no upper end"
         return Estimate(1 / benefit, None, None, cases, "", Source.OWN, note)
     return Estimate(1 / benefit, 1 / high, 1 / low, cases, "bootstrap percentile, inverted", Source.OWN)

@@ -62,6 +62,16 @@ class Estimate:
         return f"{self.value:.{digits}f} ({self.low:.{digits}f}\N{EN DASH}{self.high:.{digits}f})"
 
 
+@dataclass(frozen=True, slots=True)
+class ChiSquare:
+    """A chi-square test."""
+
+    statistic: float | None
+    degrees: int
+    p: float | None
+    note: str = ""
+
+
 def nothing(source: Source, note: str, cases: int = 0) -> Estimate:
     """An estimate of what cannot be said, with the reason."""
     return Estimate(None, None, None, cases, "", source, note)

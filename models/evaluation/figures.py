@@ -69,6 +69,13 @@ def roc_curves(variant: VariantAnalysis, classes: Sequence[str]) -> Figure:
 def confusion(variant: VariantAnalysis, classes: Sequence[str]) -> Figure:
     """Numbers of cases, shaded by their share of the true class."""
     figure, axes = _axes("called", "true")
+    draw_confusion(axes, variant, classes)
+    return figure
+
+
+def draw_confusion(axes: Axes, variant: VariantAnalysis, classes: Sequence[str]) -> None:
+    """The same on axes that are there."""
+    axes.set(xlabel="called", ylabel="true")
     counts = np.array(variant.figures.confusion)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -77,7 +84,6 @@ def confusion(variant: VariantAnalysis, classes: Sequence[str]) -> Figure:
     for (row, column), count in np.ndenumerate(counts):
         colour = "white" if shares[row, column] > _DARK else "black"
         axes.text(column, row, str(count), ha="center", va="center", color=colour)
-    return figure
 
 
 def calibration(name: str, found: Calibration) -> Figure:

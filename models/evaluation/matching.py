@@ -4,7 +4,6 @@ An outcome names its study by ``study_uid``, ``accession`` or ``patient_id`` (wi
 one); of several the first in that order decides, and the others must not contradict it.
 """
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from models.evaluation.csv_rows import read_rows
 from node.errors import UsageError
 
 KEYS: Final = ("study_uid", "accession", "patient_id")
@@ -67,23 +67,16 @@ class Match:
 
 def read_outcomes(file: Path) -> tuple[Outcome, ...]:
     """The outcomes in ``file``; UsageError where it has no identifier, or a line that is none."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            columns = tuple(reader.fieldnames or ())
-            if not set(columns) & set(KEYS):
-                raise UsageError(f"{file}: has none of the columns {', '.join(KEYS)}")
-            if "label" not in columns:
-                raise UsageError(f"{file}: has no column label")
-            found = []
-            for row in reader:
-                if None in row or None in row.values():
-                    raise UsageError(f"{file}: line {reader.line_num}: has not the {len(columns)} fields of the header")
-                given = {name: row[name].strip() for name in (*KEYS, ISSUER) if row.get(name, "").strip()}
-                known = {name: text.strip() for name, text in row.items() if name not in (*KEYS, ISSUER, "case")}
-                found.append(Outcome(reader.line_num, given, known))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{file}: cannot be read: {error}") from error
+    read = read_rows(file)
+    if not set(read.columns) & set(KEYS):
+        raise UsageError(f"{file}: has none of the columns {', '.join(KEYS)}")
+    if "label" not in read.columns:
+        raise UsageError(f"{file}: has no column label")
+    found = []
+    for line, row in read.rows:
+        given = {name: row[name].strip() for name in (*KEYS, ISSUER) if row.get(name, "").strip()}
+        known = {name: text.strip() for name, text in row.items() if name not in (*KEYS, ISSUER, "case")}
+        found.append(Outcome(line, given, known))
     return tuple(found)
 
 

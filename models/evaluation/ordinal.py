@@ -4,7 +4,6 @@ Source: GTRNet (doi 10.1038/s41746-025-02002-5), Table 3. P(T <= k) = sigmoid(th
 covariate), by statsmodels' ``OrderedModel``. A refit says how these cases lie; it validates nothing published.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -47,16 +46,20 @@ def fit(covariates: Mapping[str, Floats], labels: Ints) -> ProportionalOdds:
     found = model.fit(method="bfgs", disp=False, maxiter=500, gtol=1e-7)
     if not found.mle_retvals["converged"]:
         raise UsageError("the proportional-odds model does not converge")
-    low, high = found.conf_int().T
+    number = len(covariates)
+    with np.errstate(over="ignore"):
+        ratios, ends = np.exp(found.params[:number]), np.exp(found.conf_int()[:number])
+    if not (np.isfinite(ratios).all() and np.isfinite(ends).all()):
+        raise UsageError("the proportional-odds model has no end: a covariate separates the classes")
     terms = tuple(
         OddsTerm(
             name,
             float(found.params[index]),
             float(found.bse[index]),
             Estimate(
-                math.exp(found.params[index]),
-                math.exp(low[index]),
-                math.exp(high[index]),
+                float(ratios[index]),
+                float(ends[index, 0]),
+                float(ends[index, 1]),
                 len(labels),
                 "Wald",
                 Source.STATSMODELS,

@@ -83,16 +83,18 @@ def write_plan(readings: Iterable[Reading], folder: Path) -> tuple[Path, ...]:
 
 
 def read_key(file: Path) -> tuple[Reading, ...]:
-    """The plan in ``file``; UsageError naming the line where it is none."""
-    found = []
+    """The plan in ``file``; UsageError naming the line where it is none, or names a code again."""
+    found: dict[str, Reading] = {}
     for line, row in _rows(file, [field.name for field in fields(Reading)]):
         try:
             numbers = int(row["session"]), int(row["position"])
             assisted = {"True": True, "False": False}[row["assisted"]]
         except (ValueError, KeyError) as error:
             raise UsageError(f"{file}: line {line}: is no line of a key") from error
-        found.append(Reading(row["code"], row["reader"], *numbers, assisted, row["case"]))
-    return tuple(found)
+        if row["code"] in found:
+            raise UsageError(f"{file}: line {line}: code {row['code']!r} stands there already")
+        found[row["code"]] = Reading(row["code"], row["reader"], *numbers, assisted, row["case"])
+    return tuple(found.values())
 
 
 def _drawn_halves(classes: Sequence[str], generator: np.random.Generator) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -151,6 +153,6 @@ def _seconds(file: Path, line: int, text: str) -> float:
         seconds = float(text) if text.strip() else float("nan")
     except ValueError as error:
         raise UsageError(f"{file}: line {line}: {text[:40]!r} is not a time in seconds") from error
-    if seconds < 0:
+    if seconds < 0 or seconds == float("inf"):
         raise UsageError(f"{file}: line {line}: {text[:40]!r} is not a time in seconds")
     return seconds

@@ -1,8 +1,9 @@
 """What a reader study found: each reader with and without the model's help, and all of them together.
 
-Differences are assisted less unassisted on the readings that both arms have. One reader's intervals come from drawing
-cases; those of all readers from drawing readers and cases alike, so that they speak of other readers too (Obuchowski,
-Acad Radiol 1995). McNemar's exact test (statsmodels) compares right and wrong calls of one reader.
+Differences are assisted less unassisted on the readings that both arms have, times where both were noted. One reader's
+intervals come from drawing cases; those of all readers from drawing readers and cases alike, so that they speak of
+other readers too and are a little wide rather than narrow (the pigeonhole bootstrap: Owen, Ann Appl Stat 2007).
+McNemar's exact test (statsmodels) compares right and wrong calls of one reader.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import Final
 import numpy as np
 from statsmodels.stats.contingency_tables import mcnemar
 
-from models.evaluation.classification import confusion_of, quadratic_kappa, share
+from models.evaluation.classification import confusion_of, kappa_estimate, quadratic_kappa, share
 from models.evaluation.estimate import Bools, Estimate, Floats, Ints, Source, nothing
 from models.evaluation.reader_plan import Reading
 from models.evaluation.resampling import DRAWS, bootstrapped
@@ -76,6 +77,7 @@ class _Pairs:
     """(pairs,)."""
     called: Ints
     seconds: Floats
+    """NaN in both arms where one was not noted: medians of other readings would not be comparable."""
 
     def of(self, rows: Bools | Ints) -> "_Pairs":
         return _Pairs(self.labels[rows], self.cases[rows], self.readers[rows], self.called[rows], self.seconds[rows])
@@ -117,12 +119,14 @@ def _paired(
         raise UsageError("no case was read by one reader both with and without help")
     names = tuple(dict.fromkeys(reader for reader, _ in both))
     cases = list(dict.fromkeys(case for _, case in both))
+    seconds = np.array([[arm[helped][1] for helped in (False, True)] for arm in both.values()])
+    seconds[np.isnan(seconds).any(axis=1)] = np.nan
     pairs = _Pairs(
         labels=np.array([truths[case] for _, case in both], dtype=np.int64),
         cases=np.array([cases.index(case) for _, case in both], dtype=np.int64),
         readers=np.array([names.index(reader) for reader, _ in both], dtype=np.int64),
         called=np.array([[arm[helped][0] for helped in (False, True)] for arm in both.values()], dtype=np.int64),
-        seconds=np.array([[arm[helped][1] for helped in (False, True)] for arm in both.values()]),
+        seconds=seconds,
     )
     return pairs, names
 
@@ -136,9 +140,9 @@ def _figures(name: str, pairs: _Pairs, classes: tuple[str, ...], seed: int, draw
         name=name,
         unassisted=arms[0],
         assisted=arms[1],
-        accuracy_gain=_gain(arms[0].accuracy, arms[1].accuracy, drawn.accuracy, len(right)),
-        kappa_gain=_gain(arms[0].quadratic_kappa, arms[1].quadratic_kappa, drawn.kappa, len(right)),
-        seconds_gain=_gain(arms[0].median_seconds, arms[1].median_seconds, drawn.seconds, len(right)),
+        accuracy_gain=_gain(arms[0].accuracy, arms[1].accuracy, drawn.accuracy),
+        kappa_gain=_gain(arms[0].quadratic_kappa, arms[1].quadratic_kappa, drawn.kappa),
+        seconds_gain=_gain(arms[0].median_seconds, arms[1].median_seconds, drawn.seconds),
         mcnemar_p=_mcnemar(right) if single else None,
     )
 
@@ -186,7 +190,6 @@ def _arm(pairs: _Pairs, arm: int, classes: tuple[str, ...], drawn: _Draws) -> Ar
     counts = confusion_of(pairs.labels, called, len(classes))
     all_drawn = drawn.counts[:, arm]
     every = all_drawn.sum(axis=(1, 2))
-    kappa = float(quadratic_kappa(counts[None].astype(np.float64))[0])
 
     def of(part: int, whole: int, values: Floats) -> Estimate:
         return share(part, whole, values, independent=False)
@@ -206,9 +209,7 @@ def _arm(pairs: _Pairs, arm: int, classes: tuple[str, ...], drawn: _Draws) -> Ar
         return ArmFigures(
             readings=total,
             accuracy=of(int(np.trace(counts)), total, drawn.accuracy[:, arm]),
-            quadratic_kappa=bootstrapped(kappa, drawn.kappa[:, arm], total, Source.NUMPY)
-            if np.isfinite(kappa)
-            else nothing(Source.NUMPY, "truth and call are one class throughout", total),
+            quadratic_kappa=kappa_estimate(counts, drawn.kappa[:, arm]),
             sensitivity=sensitivity,
             over_called=of(int(np.triu(counts, 1).sum()), total, np.triu(all_drawn, 1).sum(axis=(1, 2)) / every),
             under_called=of(int(np.tril(counts, -1).sum()), total, np.tril(all_drawn, -1).sum(axis=(1, 2)) / every),
@@ -223,11 +224,11 @@ def _seconds(seconds: Floats, drawn: Floats) -> Estimate:
     return bootstrapped(float(np.median(timed)), drawn, len(timed), Source.NUMPY)
 
 
-def _gain(without: Estimate, with_help: Estimate, drawn: Floats, cases: int) -> Estimate:
+def _gain(without: Estimate, with_help: Estimate, drawn: Floats) -> Estimate:
     """Of values drawn (draws, 2) together, so that what the arms share cancels."""
     if without.value is None or with_help.value is None:
-        return nothing(Source.NUMPY, "one arm has no value", cases)
-    return bootstrapped(with_help.value - without.value, drawn[:, 1] - drawn[:, 0], cases, Source.NUMPY)
+        return nothing(Source.NUMPY, "one arm has no value", without.cases)
+    return bootstrapped(with_help.value - without.value, drawn[:, 1] - drawn[:, 0], without.cases, Source.NUMPY)
 
 
 def _mcnemar(right: Bools) -> float:

@@ -19,6 +19,8 @@ _BLOCK_CELLS: Final = 4_000_000
 _LEAST_SHARE: Final = 0.9
 """Of the draws must have the measure; with fewer, an interval of the rest would flatter."""
 _NO_INTERVAL: Final = "too few cases: many draws have no value"
+_ENDS: Final = (0.0, 1.0)
+_AT_AN_END: Final = "the same in every draw: no interval follows"
 
 Measure = Callable[[Floats], Floats]
 """From weights (draws, cases) to values (draws,) or (draws, measures); NaN where a draw has none."""
@@ -77,8 +79,14 @@ def percentiles(values: Floats) -> tuple[float | None, float | None]:
 
 
 def bootstrapped(value: float | None, values: Floats, cases: int, source: Source, note: str = "") -> Estimate:
-    """The estimate ``value`` with the percentile interval of its draws."""
+    """The estimate ``value`` with the percentile interval of its draws.
+
+    None where a value is 0 or 1 and every draw's is: cases drawn again hold no error that the cohort had not, so that
+    the interval would have no width, however few the cases.
+    """
     low, high = (None, None) if value is None else percentiles(values)
     if low is None:
         return Estimate(value, None, None, cases, "", source, note or _NO_INTERVAL)
+    if value in _ENDS and low == high == value:
+        return Estimate(value, None, None, cases, "", source, _AT_AN_END)
     return Estimate(value, low, high, cases, f"bootstrap percentile, {len(values)} draws", source, note)

@@ -73,8 +73,9 @@ def area(is_positive: Bools, scores: Floats, groups: Ints) -> Estimate:
         return nothing(Source.SKLEARN, _ONE_KIND, len(scores))
     value = float(roc_auc_score(is_positive, scores))
     variance = float(areas(is_positive, scores[:, None], groups).covariance[0, 0])
+    # NaN as well: of one patient of a kind nobody knows how much others would differ.
     if not 0 < value < 1 or not variance > 0:
-        note = "perfect separation, or too few cases: DeLong's variance is 0 and no interval follows from it"
+        note = "perfect separation, or too few cases: no interval follows from DeLong's variance"
         return Estimate(value, None, None, len(scores), "", Source.SKLEARN, note)
     centre, reach = math.log(value / (1 - value)), Z * math.sqrt(variance) / (value * (1 - value))
     low, high = (1 / (1 + math.exp(-end)) for end in (centre - reach, centre + reach))
@@ -115,7 +116,7 @@ def compare(names: tuple[str, str], is_positive: Bools, scores: Floats, groups: 
     contrast = np.array([1.0, -1.0])
     variance = float(contrast @ found.covariance @ contrast)
     if not variance > 0:
-        note = "the two order every pair of cases alike" if difference == 0 else "the variance is 0: no test"
+        note = "the two order every pair of cases alike" if difference == 0 else "too few cases: no test"
         return Comparison(*names, Estimate(difference, None, None, len(scores), "", Source.OWN, note), None, None)
     error = math.sqrt(variance)
     z = difference / error
@@ -138,6 +139,6 @@ def _group_sums(components: Floats, groups: Ints, everyone: Ints) -> Floats:
 
 
 def _corrected(groups: Ints) -> float:
-    """Obuchowski's correction for estimating a variance from that many patients."""
+    """Obuchowski's correction for estimating a variance from that many patients; NaN of one, who has none."""
     patients = len(np.unique(groups))
-    return patients / (patients - 1) if patients > 1 else 0.0
+    return patients / (patients - 1) if patients > 1 else math.nan

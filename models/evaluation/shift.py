@@ -108,10 +108,12 @@ def _quantities(cohort: Cohort) -> dict[str, Floats]:
 
 
 def _psi(reference: Floats, now: Floats) -> float:
-    """Over tenths of the reference; equal values may make fewer bins."""
-    edges = np.unique(np.quantile(reference, np.linspace(0, 1, _BINS + 1)))
-    # Of equal values: below, the same, above.
-    inner = edges[1:-1] if len(edges) > 1 else np.array([edges[0], np.nextafter(edges[0], np.inf)])
+    """Over tenths of the reference; a value that fills a tenth or more, as yes and no do, is a bin of its own."""
+    edges, times = np.unique(np.quantile(reference, np.linspace(0, 1, _BINS + 1)), return_counts=True)
+    often = edges[times > 1]
+    inner = np.unique(np.concatenate((edges[1:-1], often, np.nextafter(often, np.inf))))
     binned = (np.searchsorted(inner, one, side="right") for one in (reference, now))
-    before, after = (np.bincount(one, minlength=len(inner) + 1).tolist() for one in binned)
-    return psi(before, after)
+    before, after = (np.bincount(one, minlength=len(inner) + 1) for one in binned)
+    # A bin that nobody is in, such as that between no and yes, says nothing.
+    used = (before > 0) | (after > 0)
+    return psi(before[used].tolist(), after[used].tolist())

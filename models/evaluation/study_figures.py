@@ -9,7 +9,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from models.evaluation.analysis import SetAnalysis
-from models.evaluation.figures import COLOURS, STYLE, survival
+from models.evaluation.figures import COLOURS, STYLE, draw_confusion, survival
 from node.domain.imaging import FloatArray
 
 __all__ = ["confusions", "overlay", "radar", "roc_of_models", "shapley", "survival"]
@@ -17,7 +17,6 @@ __all__ = ["confusions", "overlay", "radar", "roc_of_models", "shapley", "surviv
 _MEASURES: Final = ("auc", "accuracy", "sensitivity", "specificity", "f1")
 _WINDOW_HU: Final = (-135.0, 215.0)
 """Level 40, width 350."""
-_DARK: Final = 0.5
 _MOST_INPUTS: Final = 20
 _LARGEST_ALPHA: Final = 0.55
 
@@ -64,16 +63,8 @@ def confusions(one: SetAnalysis, names: Mapping[str, str]) -> Figure:
     for axes in grid.flat[len(one.variants) :]:
         axes.set_axis_off()
     for axes, variant in zip(grid.flat, one.variants, strict=False):
-        counts = np.array(variant.figures.confusion)
-        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        axes.set_xticks(range(len(classes)), classes)
-        axes.set_yticks(range(len(classes)), classes)
+        draw_confusion(axes, variant, classes)
         axes.set_title(names.get(variant.name, variant.name), fontsize=7)
-        axes.set(xlabel="called", ylabel="true")
-        for (row, column), count in np.ndenumerate(counts):
-            colour = "white" if shares[row, column] > _DARK else "black"
-            axes.text(column, row, str(count), ha="center", va="center", color=colour)
     return figure
 
 

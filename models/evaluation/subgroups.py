@@ -5,6 +5,7 @@ Many small groups are looked at, so that one of them will look odd by chance: th
 """
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +21,7 @@ UNKNOWN: Final = "unknown"
 DRAWS: Final = 500
 """F1 and the interval over patients alone need draws; a table of many groups needs no finer tails."""
 _FEWEST: Final = 2
+_BAND: Final = re.compile(r"(?:≥ )?(\d+(?:\.\d+)?)(?= |$)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,11 @@ def by_descriptor(cohort: Cohort, variant: str, first_positive: int, seed: int) 
 
 def heterogeneity(estimates: list[Estimate]) -> float | None:
     """Cochran's Q over areas that have intervals on the logit scale."""
-    known = [(one.value, one.low, one.high) for one in estimates if one.value and one.low and one.high]
+    known = [
+        (one.value, one.low, one.high)
+        for one in estimates
+        if one.value and one.low and one.high and one.high < 1  # 0 and 1, where rounding leads, have no logit
+    ]
     if len(known) < _FEWEST:
         return None
     logits = np.array([[math.log(end / (1 - end)) for end in one] for one in known])
@@ -78,6 +84,5 @@ def _group(value: str, part: Cohort, variant: str, first_positive: int, seed: in
 
 def _order(value: str) -> tuple[bool, float, str]:
     """Bands by their lower end, words by the alphabet, the unknown last."""
-    first = value.removeprefix("≥ ").split(" ")[0]
-    number = float(first) if first.replace(".", "").isdigit() else -math.inf
-    return value == UNKNOWN, number, value
+    begins = _BAND.match(value)
+    return value == UNKNOWN, float(begins[1]) if begins else -math.inf, value

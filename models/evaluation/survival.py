@@ -17,7 +17,7 @@ from lifelines.exceptions import ConvergenceError, ConvergenceWarning
 from lifelines.statistics import multivariate_logrank_test, proportional_hazard_test
 from lifelines.utils import median_survival_times
 
-from models.evaluation.estimate import Bools, Estimate, Floats, Ints, Source, nothing
+from models.evaluation.estimate import Bools, ChiSquare, Estimate, Floats, Ints, Source, nothing
 
 LANDMARKS_MONTHS: Final = (12.0, 24.0, 36.0, 60.0)
 _ARMS: Final = 2
@@ -42,16 +42,6 @@ class Arm:
     high: tuple[float, ...]
     at_risk: tuple[tuple[float, int], ...]
     """(months, patients still followed)."""
-
-
-@dataclass(frozen=True, slots=True)
-class LogRank:
-    """The test that all groups have one hazard."""
-
-    statistic: float | None
-    degrees: int
-    p: float | None
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +75,15 @@ def arms(names: tuple[str, ...], members: Ints, months: Floats, events: Bools) -
     )
 
 
-def log_rank(members: Ints, months: Floats, events: Bools) -> LogRank:
-    """The test over the groups ``members`` (n,)."""
+def log_rank(members: Ints, months: Floats, events: Bools) -> ChiSquare:
+    """The test that all groups ``members`` (n,) have one hazard."""
     degrees = len(np.unique(members)) - 1
     if degrees < _ARMS - 1:
-        return LogRank(None, 0, None, "all cases are in one group")
+        return ChiSquare(None, 0, None, "all cases are in one group")
     if not events.any():
-        return LogRank(None, degrees, None, "nobody had the event")
+        return ChiSquare(None, degrees, None, "nobody had the event")
     found = multivariate_logrank_test(months, members, events)
-    return LogRank(float(found.test_statistic), degrees, float(found.p_value))
+    return ChiSquare(float(found.test_statistic), degrees, float(found.p_value))
 
 
 def cox(covariates: Mapping[str, Floats], months: Floats, events: Bools, groups: Ints) -> Cox:

@@ -21,6 +21,7 @@ from node.errors import Refused, of_disk
 NEAR_MM: Final = 0.05
 """How far the corners of a label map may lie from the volume's; the program's header may be in single precision."""
 _MOST_LABEL: Final = 255
+_STORED_HU: Final = (-32768.0, 32767.0)
 
 
 @contextmanager
@@ -38,8 +39,8 @@ def write_nifti(volume: Volume, file: Path) -> None:
 
     Raises Retryable when the disk does not take it.
     """
-    # Whole numbers: half the bytes, and what scanners give.
-    image = sitk.GetImageFromArray(np.rint(volume.hu).astype(np.int16))
+    # Whole numbers: half the bytes, and what scanners give; what metal adds beyond them must not come out as air.
+    image = sitk.GetImageFromArray(np.rint(np.clip(volume.hu, *_STORED_HU)).astype(np.int16))
     geometry = volume.geometry
     image.SetSpacing(geometry.spacing_xyz_mm)
     image.SetOrigin(geometry.origin_lps_mm)

@@ -5,8 +5,8 @@ section 2.1, for one class; the covariance is shrunk towards a multiple of the i
 training studies than features (Ledoit and Wolf 2004 for the form).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import numpy as np
@@ -91,7 +91,6 @@ def fit(features: npt.NDArray[np.floating], shrinkage: float = SHRINKAGE) -> Fam
     return Familiar(mean, precision, float("inf"))
 
 
-def calibrated(familiar: Familiar, held_out: npt.NDArray[np.floating], quantile: float = QUANTILE) -> Familiar:
-    """``familiar`` with the threshold that ``quantile`` of (n, c) held-out familiar features stay below."""
-    scores = [familiar.score(one) for one in held_out]
-    return Familiar(familiar.mean, familiar.precision, float(np.quantile(scores, quantile)))
+def calibrated(familiar: Familiar, scores: Sequence[float], room: float = 1.0, quantile: float = QUANTILE) -> Familiar:
+    """``familiar`` with a threshold ``room`` times what ``quantile`` of held-out familiar ``scores`` stay below."""
+    return replace(familiar, threshold=room * float(np.quantile(scores, quantile)))

@@ -11,11 +11,9 @@ from typing import Any, Final
 
 from models import device
 from models.training.tasks import TASKS
-from node.errors import CeladonError, UsageError
+from node.ending import ended
+from node.errors import UsageError
 
-NOT_WELL: Final = 1
-WRONG_USAGE: Final = 2
-INTERRUPTED: Final = 130
 VARIANTS: Final = (
     "cuboid", "roi", "roiex-3mm", "roiex-5mm", "multimodal-cuboid", "multimodal-roiex", "multimodal-roi",
 )  # fmt: skip
@@ -24,21 +22,14 @@ VARIANTS: Final = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, train, say; the exit code."""
     asked = _parser().parse_args(arguments)
-    try:
-        summary = _train(asked)
-    except UsageError as error:
-        return _failed(str(error), WRONG_USAGE)
-    except CeladonError as error:
-        return _failed(str(error), NOT_WELL)
-    except OSError as error:
-        return _failed(f"{error.filename or 'a file'}: {error.strerror}", NOT_WELL)
-    except KeyboardInterrupt:
-        return _failed("interrupted; the same command goes on from here", INTERRUPTED)
+    return ended(lambda: _say(asked, _train(asked)))
+
+
+def _say(asked: argparse.Namespace, summary: dict[str, Any]) -> None:
     if asked.json:
         print(json.dumps(summary, indent=2, ensure_ascii=False))  # noqa: T201  the promised document
     else:
         _show(summary)
-    return 0
 
 
 def _train(asked: argparse.Namespace) -> dict[str, Any]:
@@ -207,11 +198,6 @@ def _show(summary: dict[str, Any]) -> None:
         f"sha256 {summary['digest']}",
     ):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
-
-
-def _failed(why: str, code: int) -> int:
-    print(f"celadon: {why}", file=sys.stderr)  # noqa: T201  what a person reads
-    return code
 
 
 if __name__ == "__main__":

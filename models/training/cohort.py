@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from models.evaluation import answers
 from models.phantoms.spec import Wanted
 from node.domain.clinical import ClinicalRecord
 from node.domain.prediction import TrainingStatus
@@ -93,13 +94,15 @@ class Labels:
     """In lower case."""
 
 
-NTR: Final = Labels(("low", "high"), MappingProxyType({"low": 0, "high": 1, "0": 0, "1": 1}))
+def _labels(question: answers.Question) -> Labels:
+    """The classes that an evaluation of the same question has, written as it takes them."""
+    numbers = {name: index for index, name in enumerate(question.classes)}
+    return Labels(question.classes, MappingProxyType({word: numbers[name] for word, name in question.words.items()}))
+
+
+NTR: Final = _labels(answers.NTR)
 """PORCELAIN: an NTR count above 0.57 by immunohistochemistry is high."""
-_STAGE_WORDS: Final = {1: ("1", "t1", "t1a", "t1b"), 2: ("2", "t2"), 3: ("3", "t3"), 4: ("4", "t4", "t4a", "t4b")}
-T_STAGE: Final = Labels(
-    ("T1", "T2", "T3", "T4"),
-    MappingProxyType({word: stage - 1 for stage, words in _STAGE_WORDS.items() for word in words}),
-)
+T_STAGE: Final = _labels(answers.T_CATEGORY)
 """GTRNet; T4a and T4b are one class, as in the paper."""
 
 

@@ -189,7 +189,12 @@ class _Run:
         if not self._plan.validation:
             return {}
         said = predictions(self._learner, self._plan.validation, self._plan.hyper.batch_size)
-        return {f"validation_{name}": value for name, value in self._task.judge(self._plan.validation, said).items()}
+        figures = self._task.judge(self._plan.validation, said)
+        if (asked := self._plan.hyper.stop_on) not in figures:
+            raise UsageError(
+                f"--set stop_on={asked}: {self._task.name} has no such figure; it has {', '.join(figures)}"
+            )
+        return {f"validation_{name}": value for name, value in figures.items()}
 
     def _close_epoch(self, entry: dict[str, Any]) -> None:
         """Keep the best weights, decide whether to stop, and save."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import SimpleITK
 
 from models.preprocessing.itk import from_itk
@@ -66,21 +67,29 @@ def grid_of(path: Path) -> Grid:
 
 def read_volume(path: Path) -> Volume:
     """The CT in HU; UsageError when it cannot be read."""
-    if path.is_dir():
-        return from_itk(_read_series(path), FrameOfReferenceUID.derived("cohort", str(path)))
-    return from_itk(_read_file(path), FrameOfReferenceUID.derived("cohort", str(path)))
+    return from_itk(_read(path), FrameOfReferenceUID.derived("cohort", str(path)))
+
+
+def read_labels(path: Path) -> npt.NDArray[Any]:
+    """The numbers of a mask, as [slice, row, column] of ``read_volume``; UsageError when it cannot be read."""
+    labels: npt.NDArray[Any] = SimpleITK.GetArrayFromImage(_read(path))
+    return labels
 
 
 def read_mask(path: Path) -> BoolArray:
-    """Where the mask is not 0, as [slice, row, column]; UsageError when it cannot be read."""
-    mask: BoolArray = SimpleITK.GetArrayFromImage(_read_series(path) if path.is_dir() else _read_file(path)) != 0
+    """Where the mask is not 0, as [slice, row, column] of ``read_volume``; UsageError when it cannot be read."""
+    mask: BoolArray = read_labels(path) != 0
     return mask
 
 
-def _read_file(path: Path) -> Any:
+def _read(path: Path) -> Any:
+    """A file or a folder's series along the axes of LPS: files of voxels may store a body along any.
+
+    A series is turned as a file is, for the mask of the one may be the other.
+    """
     try:
-        # As the node has its series: files of voxels may store a body along any axes.
-        return SimpleITK.DICOMOrient(SimpleITK.ReadImage(str(path)), "LPS")
+        image = _read_series(path) if path.is_dir() else SimpleITK.ReadImage(str(path))
+        return SimpleITK.DICOMOrient(image, "LPS")
     except RuntimeError as error:
         raise UsageError(f"{path}: cannot be read as an image") from error
 

@@ -1,5 +1,6 @@
 """Figures of predictions: what early stopping looks at, and what a model card says, with intervals."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -8,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import cohen_kappa_score, log_loss, roc_auc_score
 
+from models.evaluation.resampling import percentiles
+
 Labels = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
 Statistic = Callable[[npt.NDArray[np.int64]], float]
@@ -15,8 +18,6 @@ Statistic = Callable[[npt.NDArray[np.int64]], float]
 
 RESAMPLES: Final = 1000
 _TINY: Final = 1e-12
-_FEWEST_RESAMPLES: Final = 100
-_ENDS: Final = (2.5, 97.5)
 
 
 def binary(labels: Labels, probabilities: Probabilities, threshold: float = 0.5) -> dict[str, float]:
@@ -69,7 +70,7 @@ def share(flags: npt.NDArray[np.bool_]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure and its 95 % interval; NaN ends where too few resamples have a meaning."""
+    """A figure and its 95 % interval; NaN ends where too few draws have a meaning, as ``percentiles`` has it."""
 
     value: float
     low: float
@@ -80,21 +81,22 @@ class Interval:
 
 
 def interval(statistic: Statistic, patients: Sequence[str], seed: int) -> Interval:
-    """The statistic of all cases, and its percentile bootstrap over ``RESAMPLES`` draws of patients, not of cases."""
+    """The statistic of all cases, and its percentile bootstrap over ``RESAMPLES`` draws of patients, not of cases.
+
+    All NaN without a case.
+    """
     names = sorted(set(patients))
     number = {name: index for index, name in enumerate(names)}
     owned: list[list[int]] = [[] for _ in names]
     for case, patient in enumerate(patients):
         owned[number[patient]].append(case)
+    if not names:
+        return Interval(math.nan, math.nan, math.nan)
     rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(RESAMPLES):
+    drawn = np.empty(RESAMPLES)
+    for draw in range(RESAMPLES):
         chosen = rng.integers(len(names), size=len(names))
-        value = statistic(np.array([case for index in chosen for case in owned[index]], dtype=np.int64))
-        if np.isfinite(value):
-            found.append(value)
+        drawn[draw] = statistic(np.array([case for index in chosen for case in owned[index]], dtype=np.int64))
+    low, high = percentiles(drawn)
     value = statistic(np.arange(len(patients)))
-    if len(found) < _FEWEST_RESAMPLES:
-        return Interval(value, float("nan"), float("nan"))
-    low, high = np.percentile(found, _ENDS)
-    return Interval(value, float(low), float(high))
+    return Interval(value, math.nan if low is None else low, math.nan if high is None else high)

@@ -83,7 +83,7 @@ class Task(ABC):
 
     @abstractmethod
     def judge(self, indices: Indices, predictions: Predictions) -> dict[str, float]:
-        """Figures of predictions for the cases; ``auc`` and ``loss`` are among them."""
+        """Figures of predictions for the cases; ``loss`` is among them, and ``auc`` where the task has classes."""
 
     def beside(self, learner: Learner, train: Indices, held_out: Indices) -> Predictions:  # noqa: ARG002  the default
         """Further numbers of held-out cases that need the fold's training cases: (n, m), by default none."""

@@ -103,10 +103,10 @@ class _Reader:
             self._fault(1, "", "the file is not UTF-8")
         first = text.partition("\n")[0]
         rows = csv.reader(io.StringIO(text), delimiter=";" if first.count(";") > first.count(",") else ",")
-        headings = [heading.strip() for heading in next(rows, [])]
+        headings = [heading.strip() for heading in next(self._whole(rows), [])]
         clinical = self._clinical(headings)
         cases = []
-        for cells in rows:
+        for cells in self._whole(rows):
             if not any(cell.strip() for cell in cells):
                 continue
             line = rows.line_num
@@ -121,6 +121,13 @@ class _Reader:
             self._fault(1, "", "there is no case")
         self._folds_agree(cases)
         return cases
+
+    def _whole(self, rows: Iterator[list[str]]) -> Iterator[list[str]]:
+        """The rows; the first that is none is a fault and the last."""
+        try:
+            yield from rows
+        except csv.Error as error:
+            self._fault(1, "", f"the file is no CSV: {error}")
 
     def _clinical(self, headings: Sequence[str]) -> list[ClinicalColumn]:
         """The clinical columns; what is wrong with the headings is noted."""

@@ -28,9 +28,13 @@ def phantom_cohort(kind: Kind, count: int, seed: int) -> Cohort:
     if not 0 < count <= SPAN or seed < 0:
         raise UsageError(f"--phantoms {count} --seed {seed}: 1 to {SPAN} phantoms, and a seed of 0 or more")
     cases = tuple(_case(kind, seed * SPAN + index, index) for index in range(count))
-    plan = f"{VERSION}:{kind.value}:{count}:{seed}"
+    return of_plan(cases, f"{VERSION}:{kind.value}:{count}:{seed}", seed)
+
+
+def of_plan(cases: tuple[TrainingCase, ...], plan: str, seed: int) -> Cohort:
+    """The cohort of phantoms that ``plan`` defines, drawn from ``seed``, with what a bundle says of its origin."""
     origin = (
-        f"{count} synthetic CTs (phantoms, generator version {VERSION}, cohort seed {seed}); no patient. "
+        f"{len(cases)} synthetic CTs (phantoms, generator version {VERSION}, cohort seed {seed}); no patient. "
         "What is learnt from them says nothing about patients"
     )
     return Cohort(cases, TrainingStatus.PHANTOM, origin, hashlib.sha256(plan.encode()).hexdigest())
@@ -91,7 +95,13 @@ def _case(kind: Kind, seed: int, index: int) -> TrainingCase:
 
 def _cut(spec: PhantomSpec, box: Box) -> tuple[Volume, BoolArray]:
     """A box of a phantom as a volume, and the mask of its first lesion in it."""
-    phantom: Phantom = render(spec, box)
+    phantom = render(spec, box)
+    return volume_of(phantom), phantom.lesion()
+
+
+def volume_of(phantom: Phantom) -> Volume:
+    """A phantom, or the box of it that was rendered, as the node would have it."""
+    spec, box = phantom.spec, phantom.box
     z, y, x = _spacing(spec)
     first = [low for low, _ in (box.slices, box.rows, box.columns)]
     origin = [start + step * at for start, step, at in zip(spec.grid.first_zyx_mm, (z, y, x), first, strict=True)]
@@ -102,7 +112,7 @@ def _cut(spec: PhantomSpec, box: Box) -> tuple[Volume, BoolArray]:
         direction=_AXIAL,
         frame_of_reference_uid=FrameOfReferenceUID.derived("phantom", str(spec.seed)),
     )
-    return Volume(phantom.hu.astype(np.float32), geometry, ()), phantom.lesion()
+    return Volume(phantom.hu.astype(np.float32), geometry, ())
 
 
 def _spacing(spec: PhantomSpec) -> tuple[float, float, float]:

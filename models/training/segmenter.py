@@ -31,11 +31,13 @@ from models.training.starting import built
 from node.domain.coding import Anatomy
 from node.domain.parts import lesion_part
 from node.domain.prediction import TrainingStatus
+from node.errors import UsageError
 
 WIDTHS: Final = Widths(coarse=(16, 24, 32, 64), fine=(16, 32, 64, 96))
 """Channels of the levels of both networks."""
 HELD_OUT: Final = 60
 """Phantoms beside those of the cohort: half of them for the limits, half for the figures."""
+_FEWEST_HELD_OUT: Final = 2
 _AUGMENTED: Final = 0x5E6
 _FIXED: Final = 0x5E7
 _LESION_SHARE: Final = 0.6
@@ -215,6 +217,9 @@ class SegmenterTask(Task):
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self.start: Path | None = self.options.get("start")
+        is_phantom = self.cohort.status is TrainingStatus.PHANTOM
+        if is_phantom and self.options.get("held_out", HELD_OUT) < _FEWEST_HELD_OUT:
+            raise UsageError(f"--held-out: {_FEWEST_HELD_OUT} or more, half of them for limits and half for figures")
 
     @classmethod
     def preparation(cls, options: Mapping[str, Any]) -> StudyPreparation:  # noqa: ARG003 — they change nothing here

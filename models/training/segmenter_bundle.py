@@ -1,7 +1,8 @@
 """The finished bundle of the segmenter: weights, what familiar images look like, limits, and the card of the figures.
 
-What is fitted beside the weights is fitted on studies that stopped nothing and taught nothing; the figures are of
-others again, by the very bundle's weights and limits, each study whole and as the scanner would send it.
+What is fitted beside the weights is fitted on phantoms that stopped nothing and taught nothing (of a cohort there are
+none: on cases that stopped the training); the figures are of others again, by the very bundle's weights and limits,
+each study whole and as the scanner would send it.
 """
 
 from collections.abc import Sequence
@@ -86,9 +87,7 @@ def _evidence(
         _fill(learner, familiar)
         segmenter = made("scored")
         fitted, judged = (judge(segmenter, held_out[part::2]) for part in (0, 1))
-        known = replace(
-            familiar, threshold=_ROOM * float(np.quantile([one.score for one in fitted], outliers.QUANTILE))
-        )
+        known = outliers.calibrated(familiar, [one.score for one in fitted], _ROOM)
         caught = {name: _caught(segmenter, task, facts, name, known) for name in STRANGERS}
     plan = replace(plan, limits=fit_limits(fitted, task.plan.limits))
     return Evidence(plan, known, len(fitted), tuple(judged), caught)

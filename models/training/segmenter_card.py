@@ -13,6 +13,7 @@ from models.segmenters.plan import Plan
 from models.training import bundle_writer, judging
 from models.training.facts import Facts
 from models.training.segmenter_judging import OVERLAPS, Figures, Judged, figures
+from node.domain.prediction import TrainingStatus
 
 if TYPE_CHECKING:
     from models.training.segmenter import SegmenterTask
@@ -41,7 +42,7 @@ def card(name: str, task: "SegmenterTask", facts: Facts, evidence: Evidence) -> 
         _what(task.plan),
         _data(task),
         bundle_writer.how(facts),
-        _figures(evidence, facts.seed),
+        _figures(evidence, facts.seed, task.cohort.status),
         _strangers(evidence),
         _limits(evidence.plan),
     )
@@ -55,12 +56,17 @@ def _data(task: "SegmenterTask") -> str:
     )
 
 
-def _figures(evidence: Evidence, seed: int) -> str:
+def _figures(evidence: Evidence, seed: int, status: TrainingStatus) -> str:
     main = [one for one in evidence.judged if one.group in _PORTAL]
+    unseen = (
+        "that neither training nor limits have seen"
+        if status is TrainingStatus.PHANTOM
+        else "that no weight was fitted to, but that stopped the training: the figures are a little too good"
+    )
     head = (
-        f"## Figures\n\n{len(evidence.judged)} whole studies that neither training nor limits have seen, each at its "
-        f"own spacing; limits and threshold were fitted on {evidence.fitted_on} others. Dice is that of the largest "
-        "lesion reported with what it overlaps; what is not reported counts as 0. "
+        f"## Figures\n\n{len(evidence.judged)} whole studies {unseen}, each at its own spacing; limits and threshold "
+        f"were fitted on {evidence.fitted_on} others. Dice is that of the largest lesion reported with what it "
+        "overlaps; what is not reported counts as 0. "
         f"Found: a Dice of at least {OVERLAPS:g}. {len(main)} of the studies are of the phase that is analysed; the "
         "first two tables are of those. Intervals: 95 %, bootstrap over studies."
     )

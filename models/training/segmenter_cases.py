@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK
 
 from models.phantoms import Kind, Organ, Phase, Wanted, draw
 from models.phantoms.sketch import sketch
@@ -15,8 +14,8 @@ from models.preprocessing.regrid import Axis, Grid, Regridded, grid_of
 from models.segmenters.lesions import box_of
 from models.segmenters.orientation import Turn
 from models.segmenters.plan import Plan
+from models.training import images
 from models.training.cohort import FileSource, PhantomSource, TrainingCase
-from models.training.images import read_volume
 from models.training.prepared import Arrays
 from node.domain.coding import Anatomy
 from node.domain.parts import Part, lesion_part, organ_part
@@ -115,7 +114,7 @@ def of_organs(organs: Labels, lesions: Labels) -> Labels:
 
 def _of_files(source: FileSource) -> Study:
     """A case of a cohort."""
-    volume = read_volume(source.image)
+    volume = images.read_volume(source.image)
     turn = Turn.of(volume.geometry)
     hu = turn.to_patient(volume.hu)
     return Study(hu, turn.to_patient(read_labels(source)), grid_of(_shape(hu), turn.spacing_zyx_mm))
@@ -123,10 +122,7 @@ def _of_files(source: FileSource) -> Study:
 
 def read_labels(source: FileSource) -> Labels:
     """The labels of ``PARTS`` as a cohort's mask has them, [slice, row, column]; UsageError when it cannot be read."""
-    try:
-        labels = np.asarray(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(source.mask))))
-    except RuntimeError as error:
-        raise UsageError(f"{source.mask}: cannot be read as an image") from error
+    labels = images.read_labels(source.mask)
     if not np.isin(labels, range(len(PARTS) + 1)).all():
         raise UsageError(f"{source.mask}: holds something other than the labels 0 to {len(PARTS)}")
     return labels.astype(np.uint8)

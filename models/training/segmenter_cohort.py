@@ -1,13 +1,10 @@
 """Phantoms for the segmenter: both kinds of lesion and none, in every phase; for training and for judging apart."""
 
-import hashlib
-
 from models.phantoms import draw
 from models.phantoms.spec import VERSION
 from models.training.cohort import Cohort, PhantomSource, TrainingCase
-from models.training.phantom_cohort import SPAN
+from models.training.phantom_cohort import SPAN, of_plan
 from models.training.segmenter_cases import wanted
-from node.domain.prediction import TrainingStatus
 from node.errors import UsageError
 
 HELD_OUT = SPAN // 2
@@ -23,12 +20,7 @@ def phantoms(count: int, seed: int, *, held_out: bool = False) -> Cohort:
         raise UsageError(f"--phantoms {count} --seed {seed}: 1 to {HELD_OUT} phantoms, and a seed of 0 or more")
     first = seed * SPAN + (HELD_OUT if held_out else 0)
     cases = tuple(_case(first + index, index) for index in range(count))
-    plan = f"segmenter:{VERSION}:{count}:{seed}:{held_out}"
-    origin = (
-        f"{count} synthetic CTs (phantoms, generator version {VERSION}, cohort seed {seed}); no patient. "
-        "What is learnt from them says nothing about patients"
-    )
-    return Cohort(cases, TrainingStatus.PHANTOM, origin, hashlib.sha256(plan.encode()).hexdigest())
+    return of_plan(cases, f"segmenter:{VERSION}:{count}:{seed}:{held_out}", seed)
 
 
 def _case(seed: int, index: int) -> TrainingCase:

@@ -15,16 +15,15 @@ from models.segmenters.quality import RoiQuality
 from models.training import judging
 from models.training.cohort import FileSource, PhantomSource, TrainingCase
 from models.training.images import read_volume
+from models.training.phantom_cohort import volume_of
 from models.training.segmenter_cases import PARTS, Labels, of_organs, read_labels
 from node.domain.coding import Anatomy
-from node.domain.identifiers import FrameOfReferenceUID
-from node.domain.imaging import BoolArray, Geometry, Volume
+from node.domain.imaging import BoolArray, Volume
 from node.domain.parts import Part, lesion_part
 from node.errors import Refused
 
 OVERLAPS: Final = 0.1
 """The Dice from which a lesion counts as found, not another one."""
-_AXIAL: Final = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 _MEASURED: Final = (Part.AORTA, Part.PORTAL_VEIN, Part.LIVER, Part.KIDNEY)
 """What the phase is read from."""
 
@@ -115,16 +114,7 @@ def _study(case: TrainingCase) -> tuple[Volume, Labels, str]:
 def phantom(source: PhantomSource) -> tuple[Volume, Labels]:
     """A whole phantom as the scanner would send it, and the truth."""
     made = render(draw(source.seed, source.wanted))
-    z, y, x = made.spec.grid.spacing_zyx_mm
-    first = made.spec.grid.first_zyx_mm
-    geometry = Geometry(
-        shape_zyx=made.box.shape_zyx,
-        spacing_xyz_mm=(x, y, z),
-        origin_lps_mm=(first[2], first[1], first[0]),
-        direction=_AXIAL,
-        frame_of_reference_uid=FrameOfReferenceUID.derived("phantom", str(source.seed)),
-    )
-    return Volume(made.hu.astype(np.float32), geometry, ()), of_organs(made.organs, made.lesions)
+    return volume_of(made), of_organs(made.organs, made.lesions)
 
 
 @dataclass(frozen=True, slots=True)

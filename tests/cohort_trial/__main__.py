@@ -185,6 +185,8 @@ def _judge(report: dict[str, Any], made: Sequence[tuple[Kept, str, bool]]) -> in
     for name, value in told.items():
         print(f"{name:28}{value}")  # noqa: T201 — the table
     right = flow["CT series of that time in this node"] == len(made) and flow["of them delivered to an archive"] == 0
+    # All but the first study's, and one of nobody.
+    right = right and sum(number for step, number in flow.items() if step.startswith("outcomes: ")) == len(made)
     right = right and (said == {ODD} or len(made) < 3 * _FEWEST)
     return int(not right)
 

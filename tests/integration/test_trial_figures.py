@@ -19,7 +19,7 @@ from tests.trial import rows as on_disk
 from tests.trial.plan import FIRST_COHORT, plan
 from tests.trial.rendering import Truth
 from tests.trial.rows import Row
-from tests.trial.scoring import area, figures, kappa, phase_said, reasons, wilson
+from tests.trial.scoring import _share, area, figures, kappa, phase_said, reasons
 
 
 def truth(number: int, kind: Kind, **changes: object) -> Truth:
@@ -140,7 +140,8 @@ def test_which_phase_was_said_is_read_from_what_people_see(one: Row, said: str |
 )
 def test_shares_have_wilsons_interval(part: int, total: int, low: float, high: float) -> None:
     """As tables of it have it."""
-    assert wilson(part, total) == pytest.approx((low, high), abs=5e-5)
+    found = _share("x", [True] * part + [False] * (total - part))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
 
 
 def test_area_and_kappa_are_those_of_the_field() -> None:

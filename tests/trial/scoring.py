@@ -8,12 +8,13 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from statsmodels.stats.proportion import proportion_confint
 
+from models.evaluation.classification import confusion_of, quadratic_kappa
 from models.phantoms import CEILING_AUC, Kind, Phase
 from models.training.judging import interval
 from node.domain.lifecycle import JobState
@@ -23,7 +24,6 @@ from tests.trial.rows import Row
 FOUND_FROM: Final = 0.1
 """Dice from which a region counts as the lesion: it need not be drawn well to be found, but it must be it."""
 CONFIDENCE: Final = 0.95
-_Z: Final = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2.0)
 _BOOTSTRAP_SEED: Final = 20_240_101
 _PHASE_REFUSALS: Final = frozenset(
     {ReasonCode.PHASE_NOT_PORTAL_VENOUS.name, ReasonCode.PHASE_CONFLICT.name, ReasonCode.PHASE_UNKNOWN.name}
@@ -190,8 +190,8 @@ def _share(name: str, flags: Sequence[bool], *, at_least: float | None = None, a
     if not total:
         return Figure(name, math.nan, math.nan, math.nan, 0, at_least, at_most)
     part = sum(map(bool, flags))
-    low, high = wilson(part, total)
-    return Figure(name, part / total, low, high, total, at_least, at_most)
+    low, high = proportion_confint(part, total, alpha=1.0 - CONFIDENCE, method="wilson")
+    return Figure(name, part / total, float(low), float(high), total, at_least, at_most)
 
 
 def area(truth: npt.NDArray[np.bool_], scores: npt.NDArray[np.float64]) -> float:
@@ -205,20 +205,7 @@ def area(truth: npt.NDArray[np.bool_], scores: npt.NDArray[np.float64]) -> float
 
 
 def kappa(truth: npt.NDArray[np.int64], said: npt.NDArray[np.int64], classes: int = 4) -> float:
-    """Quadratic-weighted kappa of classes from 1; NaN of none, and where all are one class. As scikit-learn has it."""
-    if len(np.union1d(truth, said)) <= 1:
-        return math.nan
-    seen = np.zeros((classes, classes))
-    np.add.at(seen, (truth - 1, said - 1), 1.0)
-    by_chance = np.outer(seen.sum(axis=1), seen.sum(axis=0)) / seen.sum()
-    place = np.arange(classes)
-    weight = (place[:, None] - place[None, :]) ** 2
-    return float(1.0 - (weight * seen).sum() / (weight * by_chance).sum())
-
-
-def wilson(part: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927, without continuity correction); ``total`` at least 1."""
-    share, spread = part / total, _Z * _Z / total
-    middle = (share + spread / 2.0) / (1.0 + spread)
-    reach = _Z / (1.0 + spread) * math.sqrt(share * (1.0 - share) / total + spread / (4.0 * total))
-    return max(0.0, middle - reach), min(1.0, middle + reach)
+    """Quadratic-weighted kappa of classes from 1; NaN of none, and where all are one class."""
+    counts = confusion_of(truth - 1, said - 1, classes)
+    with np.errstate(invalid="ignore"):
+        return float(quadratic_kappa(counts[None].astype(np.float64))[0])

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from models import device
 from models.bundle_store import Library, shipped_digests
 from node import log
+from node.ending import ended
 from node.errors import CeladonError, UsageError
 from node.evaluation_commands import library_needed
 from node.settings import Settings, read_settings
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from models.bundle import Bundle
     from workers.evaluation.results import CaseResult
 
-NOT_WELL: Final = 1
-WRONG_USAGE: Final = 2
-INTERRUPTED: Final = 130
 CASES: Final = "cases"
 LABELS: Final = "labels.csv"
 _LOCK: Final = ".running"
@@ -38,17 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run, say; the exit code."""
     asked = _parser().parse_args(arguments)
     log.configure("evaluation", level=logging.WARNING)
-    try:
-        _evaluate(asked)
-    except UsageError as error:
-        return _failed(str(error), WRONG_USAGE)
-    except CeladonError as error:
-        return _failed(str(error), NOT_WELL)
-    except OSError as error:
-        return _failed(f"{error.filename or 'a file'}: {error.strerror}", NOT_WELL)
-    except KeyboardInterrupt:
-        return _failed("interrupted; the same command goes on from here", INTERRUPTED)
-    return 0
+    return ended(lambda: _evaluate(asked))
 
 
 def _evaluate(asked: argparse.Namespace) -> None:
@@ -192,11 +180,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output and nothing else")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     return parser
-
-
-def _failed(why: str, code: int) -> int:
-    print(f"celadon: {why}", file=sys.stderr)  # noqa: T201 — what a person reads
-    return code
 
 
 if __name__ == "__main__":

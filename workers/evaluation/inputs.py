@@ -154,7 +154,7 @@ def _annotation(mask: Path, series: Series, anatomy: Anatomy, decoder: Decoder) 
     """A mask as an annotation of ``series``.
 
     Raises:
-        Refused: it cannot be read.
+        Refused: it cannot be read, or is several objects of which nobody says which is meant.
         Quarantined: it is of another patient or study.
     """
     if is_volume_file(mask):
@@ -163,7 +163,9 @@ def _annotation(mask: Path, series: Series, anatomy: Anatomy, decoder: Decoder) 
     instances = tuple(_instances(files_of(mask)))
     if not instances:
         raise Refused(ReasonCode.ANNOTATION_UNREADABLE, f"{mask.name} is no SEG, RTSTRUCT or file of voxels")
-    read = read_annotations(instances[:1], series, decoder)
+    if len(instances) > 1:
+        raise Refused(ReasonCode.ANNOTATION_UNREADABLE, f"{mask.name} holds {len(instances)} objects, not one")
+    read = read_annotations(instances, series, decoder)
     if not read:
         raise Quarantined(ReasonCode.PATIENT_CONFLICT, f"the mask {mask.name} is of another patient or study")
     return read[0]

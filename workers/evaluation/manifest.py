@@ -21,6 +21,7 @@ from models.evaluation.cohort_file import READER
 from models.training.clinical_columns import ClinicalColumn, clinical_column
 from node.domain.clinical import ClinicalRecord, ClinicalValue, ClinicalVariable
 from node.errors import UsageError
+from workers.evaluation.csv_files import write_rows
 
 NAME: Final = "cohort.csv"
 OBSERVER: Final = "mask_"
@@ -87,7 +88,12 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def write_labels(manifest: Manifest, question: Question, file: Path) -> None:
-    """What is known of the cases as a file of labels, each class by its own name; UsageError where a word is none."""
+    """What is known of the cases as a file of labels, each class by its own name.
+
+    Raises UsageError where a word is none, or where no case has a label: nothing could be measured in the end.
+    """
+    if not any(truth.get("label") for truth in manifest.truths):
+        raise UsageError(f"{manifest.file}: no case has a label: name what turned out to be true in the column label")
     rows = []
     for truth in manifest.truths:
         row = dict(truth)
@@ -97,12 +103,7 @@ def write_labels(manifest: Manifest, question: Question, file: Path) -> None:
             except UsageError as error:
                 raise UsageError(f"{manifest.file}: case {row['case']}: column {column}: {error}") from error
         rows.append(row)
-    part = file.with_name(f".{file.name}.part")
-    with part.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    part.replace(file)
+    write_rows(file, rows)
 
 
 class _Fault(Exception):

@@ -1,6 +1,5 @@
 """A whole cohort, case by case: what is done is taken from its file, what fails is written down and passed over."""
 
-import csv
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from models.evaluation.answers import Question, of_prediction
 from models.evaluation.observers import BY, MEASURED, MEASURES, OVERLAP
 from node.domain.reasons import ReasonCode
 from node.errors import CeladonError, Rejected
+from workers.evaluation.csv_files import write_rows
 from workers.evaluation.examine import Bench, Examined, examine
 from workers.evaluation.inputs import files_of
 from workers.evaluation.manifest import CohortCase
@@ -45,17 +45,15 @@ def run(cases: Sequence[CohortCase], how: Run, progress: Progress) -> tuple[Case
 
 def write_predictions(results: Iterable[CaseResult], question: Question, file: Path) -> None:
     """The results in the columns of ``models.evaluation.cohort_file``."""
-    results = tuple(results)
-    rows = [dict(_row(one)) for one in results]
     known = ["case", *(f"p_{name}" for name in question.classes), "called", "digest", "excluded"]
-    _write(file, list(dict.fromkeys((*known, *(column for row in rows for column in row)))), rows)
+    write_rows(file, [dict(_row(one)) for one in results], known)
 
 
 def write_failures(results: Iterable[CaseResult], file: Path) -> tuple[CaseResult, ...]:
     """The cases without an answer, each with its reason; also returned."""
     failed = tuple(one for one in results if one.reason)
     rows = [{"case": one.case, "reason": one.reason, "sentence": _reason(one), "detail": one.detail} for one in failed]
-    _write(file, ["case", "reason", "sentence", "detail"], rows)
+    write_rows(file, rows, ["case", "reason", "sentence", "detail"])
     return failed
 
 
@@ -120,12 +118,3 @@ def _row(one: CaseResult) -> Iterator[tuple[str, str]]:
 def _reason(result: CaseResult) -> str:
     """The reason as a person reads it; empty when there is an answer."""
     return f"{result.reason}: {ReasonCode[result.reason].sentence}" if result.reason else ""
-
-
-def _write(file: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
-    part = file.with_name(f".{file.name}.part")
-    with part.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    part.replace(file)

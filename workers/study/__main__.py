@@ -18,13 +18,11 @@ from typing import Any, Final
 from models import device
 from models.evaluation.variant_study import NAMES
 from node import log
-from node.errors import CeladonError, UsageError
+from node.ending import ended
+from node.errors import UsageError
 from node.evaluation_commands import Asked, evaluate, write_files
 from node.settings import Settings, read_settings
 
-NOT_WELL: Final = 1
-WRONG_USAGE: Final = 2
-INTERRUPTED: Final = 130
 REPORT: Final = "report"
 _PACKAGES: Final = (
     "torch",
@@ -42,21 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run, say; the exit code."""
     asked = _parser().parse_args(arguments)
     log.configure("study", level=logging.WARNING)
-    try:
-        data = _study(asked)
-    except UsageError as error:
-        return _failed(str(error), WRONG_USAGE)
-    except CeladonError as error:
-        return _failed(str(error), NOT_WELL)
-    except OSError as error:
-        return _failed(f"{error.filename or 'a file'}: {error.strerror}", NOT_WELL)
-    except KeyboardInterrupt:
-        return _failed("interrupted; the same command goes on from here", INTERRUPTED)
+    return ended(lambda: _say_all(asked, _study(asked)))
+
+
+def _say_all(asked: argparse.Namespace, data: dict[str, Any]) -> None:
     if asked.json:
         print(json.dumps(data, indent=1, ensure_ascii=False))  # noqa: T201 — the promised document
     else:
         _show(data, asked.out)
-    return 0
 
 
 def _study(asked: argparse.Namespace) -> dict[str, Any]:
@@ -227,11 +218,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _failed(why: str, code: int) -> int:
-    print(f"celadon: {why}", file=sys.stderr)  # noqa: T201 — what a person reads
-    return code
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from models.training.run import Wish, train
 from node.dicom.sandbox import Decoder
 from node.domain.ports import Predictor
 from node.errors import Rejected, UsageError
+from workers.evaluation.csv_files import write_rows
 from workers.evaluation.examine import Bench, Examined, examine
 from workers.evaluation.manifest import CohortCase, Manifest
 from workers.evaluation.results import CaseResult, ResultFolder
@@ -102,7 +103,7 @@ def write_predictions(study: Study, runs: Sequence[VariantRun]) -> tuple[Path, P
                 called = "" if judged is None else NTR.classes[int(judged >= one.threshold)]
                 said.append(_said(case, one, result, judged, called))
     labels = [row for truth in study.manifest.truths for row in _labels(study, truth)]
-    return _write(study.out / "predictions.csv", said), _write(study.out / "labels.csv", labels)
+    return write_rows(study.out / "predictions.csv", said), write_rows(study.out / "labels.csv", labels)
 
 
 def contributions(study: Study, runs: Sequence[VariantRun]) -> dict[str, list[list[tuple[str, float]]]]:
@@ -203,7 +204,7 @@ def _write_training(study: Study) -> Path:
     if not rows:
         raise UsageError(f"{study.manifest.file}: every case is external: there is nothing to train on")
     study.out.mkdir(parents=True, exist_ok=True)
-    return _write(study.out / "training.csv", rows)
+    return write_rows(study.out / "training.csv", rows)
 
 
 def _training_row(case: CohortCase, truth: Mapping[str, str]) -> dict[str, str]:
@@ -248,14 +249,3 @@ def _labels(study: Study, truth: Mapping[str, str]) -> Iterator[dict[str, str]]:
     else:
         yield {**row, "case": f"{truth['case']}.{TRAINING}", "set": TRAINING}
         yield {**row, "set": INTERNAL}
-
-
-def _write(file: Path, rows: Sequence[Mapping[str, str]]) -> Path:
-    part = file.with_name(f".{file.name}.part")
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    with part.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    part.replace(file)
-    return file

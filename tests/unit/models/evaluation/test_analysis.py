@@ -78,3 +78,13 @@ def test_progress_is_said(cohort: Cohort) -> None:
     said: list[str] = []
     analyse(small, Choices(draws=100), said.append)
     assert said == ["external: A", "external: B"]
+
+
+def test_a_reader_who_called_no_case_of_a_set_is_left_out_there(cohort: Cohort) -> None:
+    """The other sets keep them, and the analysis goes on."""
+    inside = np.array([one == "internal" for one in cohort.sets])
+    some = replace(cohort.readers[0], called=np.where(inside, cohort.readers[0].called, -1))
+    small = replace(cohort, readers=(some,), variants=cohort.variants[:1])
+    found = {one.name: one for one in analyse(small, Choices(draws=20)).sets}
+    assert [reader.name for reader in found["internal"].readers] == ["EUS"]
+    assert found["external"].readers == ()

@@ -6,6 +6,7 @@ import pytest
 from models.evaluation.biomarker import EARLIEST_MONTHS, study
 from models.evaluation.cutpoint import cut_point
 from models.evaluation.resampling import Resamples
+from node.errors import UsageError
 from tests.unit.models.evaluation.references import alone, said, table
 
 PEOPLE = table("survivors.csv")
@@ -43,3 +44,11 @@ def test_cases_without_marker_or_follow_up_are_left_out() -> None:
     months[3:5] = np.nan
     found = study(marker, months, EVENTS, {}, ALONE, cut=1.0, earliest_months=0)
     assert (found.cases, found.left_out) == (len(MARKER) - 5, 5)
+
+
+def test_a_cohort_without_a_case_to_study_is_wrong_usage() -> None:
+    """Nobody with a marker, or nobody followed for long enough."""
+    with pytest.raises(UsageError, match="no case has a marker"):
+        study(np.full(len(MARKER), np.nan), MONTHS, EVENTS, {}, ALONE)
+    with pytest.raises(UsageError, match="no case has a marker"):
+        study(MARKER, MONTHS, EVENTS, {}, ALONE, cut=1.0, earliest_months=1e6)

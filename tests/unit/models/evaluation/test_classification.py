@@ -52,6 +52,7 @@ def test_every_measure_has_an_interval_that_holds_it() -> None:
     assert (sensitivity.low, sensitivity.high) == pytest.approx(proportion_confint(hits, cases, method="wilson"))
     assert sensitivity.cases == cases
     assert found.classes[0].f1.interval.startswith("bootstrap")
+    assert found.classes[0].f1.cases == ((LABELS == 0) | (CALLED == 0)).sum()
 
 
 def test_several_cases_of_a_patient_widen_the_interval() -> None:

@@ -105,3 +105,20 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_bytes(b"case,p_low\n\xff\xfe\n")
     with pytest.raises(UsageError, match=r"b\.csv: cannot be read"):
         read_cohort(tmp_path / "b.csv")
+
+
+def test_what_the_file_of_labels_has_not_is_taken_from_the_predictions(tmp_path: Path) -> None:
+    """Whose cases they are most of all: without it, intervals would take every case for another patient."""
+    said = written(tmp_path, "case,p_low,p_high,patient,label\na,1,0,P,low\nb,0,1,P,low\nc,0,1,Q,low\n")
+    true = written(tmp_path, "case,label\na,low\nb,high\nc,high\n", "l.csv")
+    found = read_cohort(said, true)
+    assert found.patients == ("P", "P", "Q")
+    assert found.labels.tolist() == [0, 1, 1]
+
+
+def test_variants_must_not_contradict_each_other_about_the_truth(tmp_path: Path) -> None:
+    """A case has one label, whoever predicts it; a variant may leave it out."""
+    head = "case,variant,p_low,p_high,label\na,A,1,0,low\nb,A,0,1,high\n"
+    assert read_cohort(written(tmp_path, head + "a,B,1,0,\nb,B,1,0,high\n")).labels.tolist() == [0, 1]
+    with pytest.raises(UsageError, match="line 4: column label: 'high' and 'low' in line 2 are of one case"):
+        read_cohort(written(tmp_path, head + "a,B,1,0,high\nb,B,1,0,high\n"))

@@ -36,7 +36,7 @@ def test_patients_are_numbered(tmp_path: Path) -> None:
         (("id", "a"), "no column 'case'; it has id"),
         (("case",), "holds no case"),
         (("case", "a", "a"), "line 2: column case: 'a' is no name, or stands twice"),
-        (("case,x", "a"), "line 2: has not the fields"),
+        (("case,x", "a"), "line 2: has not the 2 fields"),
     ],
 )
 def test_a_file_that_is_none_is_said(tmp_path: Path, lines: tuple[str, ...], why: str) -> None:

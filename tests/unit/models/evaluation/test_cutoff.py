@@ -52,3 +52,9 @@ def test_one_kind_of_case_has_no_cut() -> None:
     """It is wrong usage."""
     with pytest.raises(UsageError, match="one kind"):
         youden(np.ones(3, dtype=bool), np.arange(3.0), Resamples.of(alone(3), 5))
+
+
+def test_a_score_worse_than_chance_has_a_cut_that_is_a_number() -> None:
+    """It calls everybody, as the draws' cuts do; calling nobody would be an infinite one."""
+    found = youden(np.array([True, True, False, False]), np.array([0.1, 0.2, 0.3, 0.4]), Resamples.of(alone(4), 20, 0))
+    assert (found.value.value, found.youden.value) == (0.1, 0.0)

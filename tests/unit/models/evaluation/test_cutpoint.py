@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.evaluation.cutpoint import cut_point, log_rank_scores
+from models.evaluation.cutpoint import _lausen, cut_point, log_rank_scores
 from models.evaluation.resampling import Resamples
 from node.errors import UsageError
 from tests.unit.models.evaluation.references import alone, said, table
@@ -48,3 +48,14 @@ def test_without_a_cut_it_is_wrong_usage() -> None:
         cut_point(np.ones(150), MONTHS, EVENTS, FEW)
     with pytest.raises(UsageError, match="no cut"):
         cut_point(PEOPLE["marker"], MONTHS, np.zeros(150, dtype=bool), FEW)
+    with pytest.raises(UsageError, match="equally long"):
+        cut_point(PEOPLE["marker"], np.ones(150), np.ones(150, dtype=bool), FEW)
+
+
+@pytest.mark.parametrize(
+    ("statistic", "p"),
+    [(0.0, 1.0), (0.5, 1.0), (1.0, 0.967882898076573), (1.5, 0.819678995766699), (3.0, 0.0578438845691903)],
+)
+def test_the_formulas_p_is_maxstats_for_small_statistics_as_well(statistic: float, p: float) -> None:
+    """Below 1 the formula falls towards 0, which would call the most even cut of all the surest."""
+    assert _lausen(statistic) == pytest.approx(p, rel=1e-9)

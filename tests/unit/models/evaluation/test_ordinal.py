@@ -65,3 +65,10 @@ def test_what_cannot_be_fitted_is_named() -> None:
         fit({"x": np.ones(20)}, np.arange(20) % 3)
     with pytest.raises(UsageError, match="no covariate"):
         fit({}, np.arange(20) % 3)
+
+
+def test_a_covariate_that_separates_the_classes_is_named_as_no_fit() -> None:
+    """Its odds ratio has no end."""
+    labels = np.repeat((0, 1, 2), 20)
+    with pytest.raises(UsageError, match=r"separates the classes|does not converge"):
+        fit({"x": 100.0 * labels + np.tile(np.arange(20), 3)}, labels)

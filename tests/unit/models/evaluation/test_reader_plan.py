@@ -83,6 +83,7 @@ def test_answers_are_read_from_filled_sheets(tmp_path: Path) -> None:
         ("code,called,seconds\n1,T9,3\n", "line 2: 'T9' is none of the classes T1, T2"),
         ("code,called,seconds\n1,T1,x\n", "line 2: 'x' is not a time"),
         ("code,called,seconds\n1,T1,-3\n", "line 2: '-3' is not a time"),
+        ("code,called,seconds\n1,T1,inf\n", "line 2: 'inf' is not a time"),
         ("code,called,seconds\n1,T1,3\n1,T2,3\n", "line 3: code '1' is answered already"),
     ],
 )
@@ -103,4 +104,9 @@ def test_a_plan_needs_names(tmp_path: Path) -> None:
     key = tmp_path / "key.csv"
     key.write_text("code,reader,session,position,assisted,case\n1,Ann,one,1,True,c\n", encoding="utf-8")
     with pytest.raises(UsageError, match="line 2"):
+        read_key(key)
+    key.write_text(
+        "code,reader,session,position,assisted,case\n1,Ann,1,1,True,c\n1,Ann,2,1,False,c\n", encoding="utf-8"
+    )
+    with pytest.raises(UsageError, match="line 3: code '1' stands there already"):
         read_key(key)

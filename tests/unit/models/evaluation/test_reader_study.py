@@ -97,3 +97,19 @@ def test_what_does_not_fit_the_plan_is_named() -> None:
         analyse((Reading("1", "Ann", 1, 1, assisted=True, case="q"),), {}, TRUTHS, CLASSES, 0)
     with pytest.raises(UsageError, match="both with and without"):
         analyse(KEY, {KEY[0].code: (0, 1.0)}, TRUTHS, CLASSES, 0)
+
+
+def test_times_are_compared_where_both_were_noted() -> None:
+    """A slow case without its other time must not make the help look quick."""
+    answers = answered(0.6, 0.9)
+    slow = [one for one in KEY if one.reader == "Ann" and not one.assisted][:60]
+    for one in slow:
+        answers[one.code] = answers[one.code][0], 1000.0
+        twin = next(other for other in KEY if (other.reader, other.case, other.assisted) == ("Ann", one.case, True))
+        answers[twin.code] = answers[twin.code][0], float("nan")
+    ann = analyse(KEY, answers, TRUTHS, CLASSES, 0, draws=50).readers[0]
+    assert (ann.unassisted.median_seconds.cases, ann.assisted.median_seconds.cases) == (20, 20)
+    assert ann.seconds_gain.cases == 20
+    assert ann.seconds_gain.value is not None
+    assert -40 < ann.seconds_gain.value < 0
+    assert ann.accuracy_gain.cases == 80

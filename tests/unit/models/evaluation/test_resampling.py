@@ -50,3 +50,11 @@ def test_percentiles_are_refused_where_draws_have_no_value() -> None:
     refused = bootstrapped(0.5, values, 9, Source.NUMPY)
     assert (refused.interval, refused.note) == ("", "too few cases: many draws have no value")
     assert bootstrapped(None, np.ones(9), 9, Source.NUMPY).low is None
+
+
+def test_what_is_the_same_in_every_draw_has_no_interval_at_the_end_of_its_scale() -> None:
+    """Ten of ten right is no certainty; a cut that every draw chooses is what it is."""
+    perfect = bootstrapped(1.0, np.ones(50), 10, Source.NUMPY)
+    assert (perfect.value, perfect.low, perfect.note) == (1.0, None, "the same in every draw: no interval follows")
+    assert bootstrapped(0.0, np.zeros(50), 10, Source.NUMPY).interval == ""
+    assert bootstrapped(0.4, np.full(50, 0.4), 10, Source.NUMPY).high == 0.4

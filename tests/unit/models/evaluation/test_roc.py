@@ -79,7 +79,7 @@ def test_what_cannot_be_said_is_not() -> None:
     assert (none.value, none.note) == (None, "all cases are of one kind")
     perfect = area(np.array([False, False, True, True]), np.arange(4.0), alone(4))
     assert (perfect.value, perfect.low) == (1.0, None)
-    assert "variance is 0" in perfect.note
+    assert "no interval follows" in perfect.note
     same = compare(("a", "b"), TRUTH, BOTH[:, [0, 0]], ALONE)
     assert (same.difference.value, same.p) == (0.0, None)
 
@@ -89,3 +89,14 @@ def test_the_curve_has_the_area() -> None:
     found = curve(TRUTH, BOTH[:, 0])
     assert (found.false_positive_rate[0], found.true_positive_rate[-1]) == (0.0, 1.0)
     assert np.trapezoid(found.true_positive_rate, found.false_positive_rate) == pytest.approx(R["auc"][0])
+
+
+def test_one_patient_of_a_kind_gives_no_interval_and_no_test() -> None:
+    """How other such patients would lie nobody has seen; the spread of the other kind alone would flatter."""
+    truth = np.arange(40) == 25
+    scores = np.random.default_rng(2).normal(0, 1, (40, 2)) + truth[:, None]
+    found = area(truth, scores[:, 0], alone(40))
+    assert found.value is not None
+    assert (found.low, found.high, found.interval) == (None, None, "")
+    tested = compare(("a", "b"), truth, scores, alone(40))
+    assert (tested.z, tested.p, tested.difference.low) == (None, None, None)

@@ -56,5 +56,17 @@ def test_values_that_are_all_the_same_are_no_shift_and_another_value_is() -> Non
     assert [(one.centre, one.quantity) for one in shifts(other) if one.is_shifted] == [("Z", "x")]
 
 
+def test_a_quantity_of_few_values_is_shifted_when_their_shares_are() -> None:
+    """Of yes and no, each fills a bin, however odd the number of cases."""
+    base = cohort(np.random.default_rng(5), 0.0, cases=123)
+    generator = np.random.default_rng(6)
+    centre = np.array([name == "Z" for name in base.descriptors["centre"]])
+    share = np.where(centre, 0.95, 0.3)
+    moved = Cohort(**{**_fields(base), "covariates": {"smokes": (generator.random(123) < share).astype(float)}})
+    assert [(one.centre, one.quantity) for one in shifts(moved) if one.is_shifted] == [("Z", "smokes")]
+    even = Cohort(**{**_fields(base), "covariates": {"smokes": (generator.random(123) < 0.5).astype(float)}})
+    assert not any(one.is_shifted for one in shifts(even))
+
+
 def _fields(one: Cohort) -> dict[str, object]:
     return {name: getattr(one, name) for name in Cohort.__dataclass_fields__}

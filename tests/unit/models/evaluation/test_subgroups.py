@@ -42,3 +42,12 @@ def test_areas_that_differ_are_told_from_areas_that_do_not() -> None:
     assert other is not None
     assert other < 1e-6
     assert heterogeneity([area(0.8, 0.5)]) is None
+    assert heterogeneity([area(0.8, 0.5), Estimate(0.99, 0.5, 1.0, 20, "", Source.SKLEARN)]) is None
+
+
+def test_words_that_begin_with_digits_are_words(tmp_path: Path) -> None:
+    """A scanner called 1.2.3, or another's ², is no number to sort by."""
+    cohort = read_cohort(*write_cohort(tmp_path))
+    words = tuple(("1.2.3", "² T", "Alpha")[index % 3] for index in range(len(cohort.cases)))
+    (found,) = by_descriptor(replace(cohort, descriptors={"scanner": words}), "A", 2, 0)
+    assert [group.value for group in found.groups] == ["1.2.3", "Alpha", "² T"]

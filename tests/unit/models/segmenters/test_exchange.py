@@ -1,6 +1,7 @@
 """A volume on its way to another program, and its label map on the way back."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +96,13 @@ def test_the_folder_is_private_and_gone_afterwards() -> None:
         assert folder.stat().st_mode & 0o077 == 0
         (folder / "volume").write_bytes(b"x")
     assert not folder.exists()
+
+
+def test_metal_beyond_what_is_stored_stays_bright(tmp_path: Path, make_scene: Callable[..., Any]) -> None:
+    """As whole numbers of two bytes it would come out as something darker than air."""
+    volume = make_scene().volume
+    hu = volume.hu.copy()
+    hu[0, 0, 0], hu[0, 0, 1] = 40000.0, -40000.0
+    write_nifti(replace(volume, hu=hu), tmp_path / "v.nii.gz")
+    written = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "v.nii.gz")))
+    assert (written[0, 0, 0], written[0, 0, 1]) == (32767, -32768)

@@ -17,6 +17,12 @@ def features(count: int, seed: int = 0) -> np.ndarray:
     return mixed + 7.0
 
 
+def known() -> Familiar:
+    """What fifty studies look like, with the threshold of fifty others."""
+    made = fit(features(50))
+    return calibrated(made, [made.score(one) for one in features(50, seed=1)])
+
+
 def test_what_is_familiar_is_near_and_what_is_not_is_far() -> None:
     """In units of each axis' own spread: a step along a narrow axis counts more than one along a wide axis."""
     familiar = fit(features(400))
@@ -28,22 +34,24 @@ def test_what_is_familiar_is_near_and_what_is_not_is_far() -> None:
 
 def test_the_threshold_is_a_quantile_of_held_out_studies() -> None:
     """So the false-alarm rate is the one that was chosen."""
-    held_out = features(1000, seed=1)
-    familiar = calibrated(fit(features(400)), held_out, quantile=0.95)
+    held_out, fitted = features(1000, seed=1), fit(features(400))
+    scores = [fitted.score(one) for one in held_out]
+    familiar = calibrated(fitted, scores, quantile=0.95)
     alarms = np.mean([familiar.is_unlike(familiar.score(one)) for one in held_out])
     assert alarms == pytest.approx(0.05, abs=0.002)
+    assert calibrated(fitted, scores, 1.2, quantile=0.95).threshold == pytest.approx(1.2 * familiar.threshold)
 
 
 def test_what_is_not_finite_is_unlike() -> None:
     """NaN is beyond every threshold."""
-    familiar = calibrated(fit(features(50)), features(50, seed=1))
+    familiar = known()
     assert familiar.is_unlike(familiar.score(np.full(4, np.nan)))
     assert familiar.is_unlike(float("nan"))
 
 
 def test_it_travels_with_the_weights() -> None:
     """In single precision."""
-    made = calibrated(fit(features(50)), features(50, seed=1))
+    made = known()
     read = Familiar.read(made.tensors())
     one = features(1, seed=5)[0]
     assert read.score(one) == pytest.approx(made.score(one), rel=1e-3)
@@ -63,7 +71,7 @@ def test_it_travels_with_the_weights() -> None:
 )
 def test_a_bundle_without_sound_statistics_is_refused(spoilt: dict[str, np.ndarray | None]) -> None:
     """A score that can never be beyond its threshold would let everything through."""
-    tensors = calibrated(fit(features(50)), features(50, seed=1)).tensors() | spoilt
+    tensors = known().tensors() | spoilt
     with pytest.raises(BundleError) as refused:
         Familiar.read({name: value for name, value in tensors.items() if value is not None})
     assert refused.value.fault is BundleFault.BUNDLE_UNFIT

@@ -78,3 +78,19 @@ def test_a_body_that_is_stored_along_other_axes_lies_as_in_a_ct_series(tmp_path:
     np.testing.assert_array_equal(turned.hu, values)
     np.testing.assert_array_equal(read_mask(tmp_path / "turned.nii.gz"), values != 0)
     assert turned.geometry.origin_lps_mm == pytest.approx((-10.0, -20.0, 30.0), abs=1e-4)
+
+
+def test_a_mask_in_a_file_lies_on_a_series_that_is_stored_otherwise(tmp_path: Path) -> None:
+    """Prone, as the scanner stored it: the mask of the same grid marks the same voxels."""
+    folder = tmp_path / "prone"
+    turned = [-1.0, 0.0, 0.0, 0.0, -1.0, 0.0]
+    write([ct_slice(index, rows=64, columns=64, ImageOrientationPatient=turned) for index in range(8)], folder)
+    reader = SimpleITK.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
+    series = reader.Execute()
+    bright = SimpleITK.GetArrayFromImage(series) > np.median(SimpleITK.GetArrayFromImage(series))
+    mask = SimpleITK.GetImageFromArray(bright.astype(np.uint8))
+    mask.CopyInformation(series)
+    SimpleITK.WriteImage(mask, str(tmp_path / "mask.nii.gz"))
+    hu = read_volume(folder).hu
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.nii.gz"), hu > np.median(hu))

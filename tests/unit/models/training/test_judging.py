@@ -52,3 +52,16 @@ def test_without_meaning_there_is_no_interval() -> None:
     """Where resamples have no value, the ends are NaN."""
     found = judging.interval(lambda _: float("nan"), ["a", "b"], 0)
     assert math.isnan(found.low)
+
+
+def test_an_interval_of_the_few_draws_that_have_a_value_is_none() -> None:
+    """A tenth of the draws without one, and it would flatter; without any case there is nothing at all."""
+    values = np.array([0.0] * 9 + [1.0])
+    rare = judging.interval(
+        lambda chosen: float(values[chosen].mean()) if values[chosen].any() else math.nan,
+        [str(n) for n in range(10)],
+        0,
+    )
+    assert rare.value == 0.1
+    assert math.isnan(rare.low)
+    assert math.isnan(judging.interval(lambda _: 1.0, [], 0).value)

@@ -208,3 +208,11 @@ def test_an_empty_manifest_is_refused(tmp_path: Path, rows: list[Row]) -> None:
     file.write_text(file.read_text(encoding="utf-8").splitlines()[0] + "\n", encoding="utf-8")
     with pytest.raises(CohortError, match="there is no case"):
         read_manifest(file, NTR)
+
+
+def test_what_is_no_csv_is_a_fault(tmp_path: Path) -> None:
+    """Lines that end as on machines of another age, and not the end of the program."""
+    file = tmp_path / "cohort.csv"
+    file.write_bytes(b"id,patient,image,mask,label\ra,p,i,m,low\r")
+    with pytest.raises(CohortError, match="line 1: the file is no CSV"):
+        read_manifest(file, NTR)

@@ -21,6 +21,7 @@ from models.training.segmenter import Change, SegmenterTask, around, dice, fille
 from node.domain.clinical import ClinicalRecord
 from node.domain.parts import Part
 from node.domain.prediction import TrainingStatus
+from node.errors import UsageError
 
 TINY = (4, 4, 4, 6)
 WINDOW = (16, 16, 32)
@@ -155,3 +156,20 @@ def test_two_empty_sets_overlap_wholly() -> None:
     """Nothing said of nothing is right."""
     assert dice(0.0, 0.0, 0.0) == 1.0
     assert dice(2.0, 4.0, 4.0) == 0.5
+
+
+def test_a_criterion_that_the_task_has_no_figure_of_is_wrong_usage(
+    make_task: Callable[..., TinyTask], tmp_path: Path
+) -> None:
+    """Without it every epoch would count as better than the one before."""
+    task = make_task(3)
+    plan = Plan("x", [0, 1], [2], task.defaults.changed(["stop_on=auc", "epochs=1"]), 0, "cpu", 60.0)
+    with Journal(quiet=True) as journal, pytest.raises(UsageError, match="stop_on=auc: segmenter has no such figure"):
+        fit(task, plan, tmp_path / "run", journal)
+
+
+def test_too_few_phantoms_to_judge_by_are_missed_before_the_training(make_task: Callable[..., TinyTask]) -> None:
+    """One for the limits and one for the figures at least; a cohort has its own cases."""
+    made = make_task(1, held_out=1)
+    with pytest.raises(UsageError, match="--held-out: 2 or more"):
+        TinyTask(replace(made.cohort, status=TrainingStatus.PHANTOM), made.prepared, {"held_out": 1})

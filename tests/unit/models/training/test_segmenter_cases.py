@@ -63,6 +63,22 @@ def test_a_study_of_files_is_on_both_grids(tmp_path: Path, flip: bool) -> None:
     assert middle == pytest.approx([7.5, 9.5, 12.5], abs=0.6)
 
 
+@pytest.mark.parametrize("flips", [(1.0, 1.0, -1.0), (-1.0, -1.0, 1.0), (-1.0, 1.0, 1.0)])
+def test_labels_lie_on_the_image_however_both_are_stored(tmp_path: Path, flips: tuple[float, float, float]) -> None:
+    """Feet first, from right and front as most NIfTI files are, or mirrored: the organ is where its HU are."""
+    hu, labels = volume()
+    hu[:20], labels[:20] = -100.0, 0
+    hu[:, :, :30], labels[:, :, :30] = -100.0, 0
+    for name, array in (("image", hu), ("mask", labels)):
+        image = sitk.GetImageFromArray(array)
+        image.SetDirection((flips[0], 0.0, 0.0, 0.0, flips[1], 0.0, 0.0, 0.0, flips[2]))
+        sitk.WriteImage(image, str(tmp_path / f"{name}.nii.gz"))
+    made = prepared(FileSource(tmp_path / "image.nii.gz", tmp_path / "mask.nii.gz"))
+    for part in (Part.PANCREAS, Part.PANCREAS_LESION):
+        inside = made["fine"][made["fine_labels"] == DEFAULT.fine.number(part)]
+        assert float(np.median(inside)) == pytest.approx((PARTS.index(part) + 1) * 20 - 100, abs=10)
+
+
 def test_a_phantom_has_its_organs_and_lesion() -> None:
     """In the classes of the networks."""
     made = prepared(PhantomSource(3, Wanted(kind=Kind.GASTRIC, t_stage=4, thickness_mm=5.0)))

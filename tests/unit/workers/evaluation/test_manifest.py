@@ -78,6 +78,16 @@ def test_a_word_that_is_no_class_is_said_with_its_case(tmp_path: Path) -> None:
     assert not (tmp_path / "labels.csv").exists()
 
 
+@pytest.mark.parametrize("lines", [("case,image", "c1,a"), ("case,image,label", "c1,a,")])
+def test_a_cohort_without_a_label_is_missed_before_its_images_are_analysed(
+    tmp_path: Path, lines: tuple[str, ...]
+) -> None:
+    """Rather than hours later, by the report."""
+    manifest(tmp_path, *lines)
+    with pytest.raises(UsageError, match="no case has a label"):
+        labels(read_manifest(tmp_path), tmp_path / "labels.csv")
+
+
 def test_all_faults_are_said_at_once(tmp_path: Path) -> None:
     """Each with its line and column."""
     file = manifest(
