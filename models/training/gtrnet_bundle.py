@@ -243,15 +243,10 @@ def _rough_paragraph(task: "GtrnetTask") -> str:
 def _figures(task: "GtrnetTask", facts: Facts) -> str:
     labels, probabilities, called = _judged(task, facts)
     patients = [task.cohort.cases[index].patient for index in facts.judged]
-
-    def figure(name: str) -> judging.Interval:
-        return judging.interval(
-            lambda chosen: judging.ordinal(labels[chosen], probabilities[chosen], called[chosen])[name],
-            patients,
-            facts.seed,
-        )
-
-    rows = [(name, str(figure(name))) for name in _FIGURES]
+    found = judging.intervals(
+        lambda chosen: judging.ordinal(labels[chosen], probabilities[chosen], called[chosen]), patients, facts.seed
+    )
+    rows = [(name, str(found[name])) for name in _FIGURES]
     if not facts.is_single:
         rows.append(("accuracy of each fold", ", ".join(f"{each['accuracy']:.3f}" for each in facts.fold_figures)))
     return bundle_writer.table(("figure", "value (95 % interval)"), rows)

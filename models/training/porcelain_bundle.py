@@ -232,13 +232,10 @@ def _clinical_paragraph(task: "PorcelainTask", max_imputed: int) -> str:
 def _figures(task: "PorcelainTask", facts: Facts, threshold: float) -> str:
     labels, probabilities = _judged(task, facts)
     patients = [task.cohort.cases[index].patient for index in facts.judged]
-
-    def figure(name: str) -> judging.Interval:
-        return judging.interval(
-            lambda chosen: judging.binary(labels[chosen], probabilities[chosen], threshold)[name], patients, facts.seed
-        )
-
-    rows = [(name, str(figure(name))) for name in _FIGURES]
+    found = judging.intervals(
+        lambda chosen: judging.binary(labels[chosen], probabilities[chosen], threshold), patients, facts.seed
+    )
+    rows = [(name, str(found[name])) for name in _FIGURES]
     if not facts.is_single:
         rows.append(("AUC of each fold", ", ".join(f"{each['auc']:.3f}" for each in facts.fold_figures)))
     if facts.beside.shape[1]:

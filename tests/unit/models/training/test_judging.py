@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from models.training import judging
 
@@ -25,6 +26,25 @@ def test_four_classes() -> None:
     assert figures["accuracy"] == 0.75
     expected = sum((i - j) ** 2 / 9 for i in labels for j in called) / 16
     assert figures["kappa"] == pytest.approx(1.0 - (1 / 9 / 4) / expected)
+
+
+def test_the_area_is_the_librarys() -> None:
+    """Of many scores with ties, as scikit-learn integrates the curve."""
+    rng = np.random.default_rng(3)
+    truth, scores = rng.random(200) < 0.3, rng.integers(0, 12, 200) / 12
+    assert judging.area(truth, scores) == pytest.approx(roc_auc_score(truth, scores), abs=1e-12)
+
+
+def test_figures_of_one_bootstrap_are_those_of_several() -> None:
+    """The draws are the same, whether one statistic is asked for or all of them."""
+    labels, probabilities = np.tile([0, 1], 20), np.random.default_rng(5).random(40)
+    patients = [str(case // 2) for case in range(40)]
+
+    def statistics(chosen: np.ndarray) -> dict[str, float]:
+        return judging.binary(labels[chosen], probabilities[chosen])
+
+    together = judging.intervals(statistics, patients, 2)
+    assert together["auc"] == judging.interval(lambda chosen: statistics(chosen)["auc"], patients, 2)
 
 
 def test_one_class_has_no_area() -> None:
