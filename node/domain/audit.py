@@ -103,3 +103,18 @@ class AuditEvent:
     job_id: str = ""
     reason: ReasonCode | None = None
     details: dict[str, str | int | float] = field(default_factory=dict)
+
+    def as_row(self) -> dict[str, object]:
+        """All of it under the names that the trail and its exports use; the moment as it is."""
+        return {
+            "at": self.at,
+            "actor": self.actor,
+            "action": self.action.value,
+            "outcome": self.outcome.value,
+            "study_uid": self.study_uid,
+            "series_uid": self.series_uid,
+            "instance_uid": self.instance_uid,
+            "job_id": self.job_id,
+            "reason": self.reason.name if self.reason else "",
+            "details": self.details,
+        }

@@ -19,7 +19,7 @@ _AT_ONCE: Final = 1000
 def append(connection: Connection, *events: AuditEvent) -> None:
     """Add ``events`` in the transaction of ``connection``: they are linked to the chain when it commits."""
     for event in events:
-        chain.add(connection, _to_row(event))
+        chain.add(connection, event.as_row())
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,21 +102,6 @@ def _matching(wanted: AuditFilter) -> Select[Any]:
         subjects = (audit.c.study_uid, audit.c.series_uid, audit.c.instance_uid, audit.c.job_id)
         query = query.where(or_(*(column == wanted.subject for column in subjects)))
     return query
-
-
-def _to_row(event: AuditEvent) -> dict[str, object]:
-    return {
-        "at": event.at,
-        "actor": event.actor,
-        "action": event.action.value,
-        "outcome": event.outcome.value,
-        "study_uid": event.study_uid,
-        "series_uid": event.series_uid,
-        "instance_uid": event.instance_uid,
-        "job_id": event.job_id,
-        "reason": event.reason.name if event.reason else "",
-        "details": event.details,
-    }
 
 
 def from_row(values: RowMapping) -> AuditEvent:

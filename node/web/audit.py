@@ -107,20 +107,7 @@ def export_verdicts(site: TheSite, person: VerdictExporter, form: Annotated[str,
 
 def as_document(row: AuditRow) -> dict[str, Any]:
     """A row of the trail as one writes it down."""
-    event = row.event
-    return {
-        "id": row.id,
-        "at": event.at.isoformat(),
-        "actor": event.actor,
-        "action": event.action.value,
-        "outcome": event.outcome.value,
-        "study_uid": event.study_uid,
-        "series_uid": event.series_uid,
-        "instance_uid": event.instance_uid,
-        "job_id": event.job_id,
-        "reason": event.reason.name if event.reason else "",
-        "details": event.details,
-    }
+    return {"id": row.id, **row.event.as_row(), "at": row.event.at.isoformat()}
 
 
 def _page(

@@ -2,17 +2,16 @@
 
 import csv
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom import dcmread
 
-from node.__main__ import main
 from node.settings import Settings
 from node.store.session import Database
 from node.stores import Stores
+from tests import celadon_command
 from tests.factories import PATIENT, ct_slice, ct_slices, received
 
 HEADER = "patient_id,variable,value,unit,observed_at,birth_date\n"
@@ -32,12 +31,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     """Run ``celadon clinical`` with these words; gives its exit code."""
-    monkeypatch.setattr(sys, "argv", ["celadon", "clinical", *words])
-    try:
-        main()
-    except SystemExit as exc:
-        return int(exc.code or 0)
-    return 0
+    return celadon_command.run(monkeypatch, "clinical", *words)
 
 
 def values(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], patient: str = "4711") -> list[Any]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from node.__main__ import main
 from node.dicom.reading import same_content
 from node.domain.identifiers import JobId
 from node.domain.lifecycle import JobState, Step
@@ -22,6 +21,7 @@ from node.store.inbox import SqlInbox
 from node.store.jobs import JobStore
 from node.store.results import ResultStore
 from node.store.session import Database
+from tests.celadon_command import run
 from tests.factories import SERIES, ct_slices, event, received, report_object, step_record
 from tests.waiting import wait_until
 
@@ -40,16 +40,6 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COLUMNS", "200")
     Database(f"sqlite:///{data / 'celadon.db'}").upgrade()
     return data
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    """Run ``celadon`` with these words; gives its exit code."""
-    monkeypatch.setattr(sys, "argv", ["celadon", *words])
-    try:
-        main()
-    except SystemExit as exc:
-        return int(exc.code or 0)
-    return 0
 
 
 def document(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> Any:

@@ -2,14 +2,13 @@
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
-from node.__main__ import main
 from node.settings import Settings
 from node.store.session import Database
+from tests.celadon_command import run
 
 
 @pytest.fixture
@@ -23,16 +22,6 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ):
         monkeypatch.setenv(name, value)
     return tmp_path
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    """Run ``celadon`` with these words; gives its exit code."""
-    monkeypatch.setattr(sys, "argv", ["celadon", *words])
-    try:
-        main()
-    except SystemExit as exc:
-        return int(exc.code or 0)
-    return 0
 
 
 def test_the_doctor_says_what_is_wrong_and_with_which_exit_code(

@@ -14,10 +14,10 @@ import torch
 
 from models.bundle import Bundle, shipped
 from models.bundle_store import Library
-from node.__main__ import main
 from node.domain.audit import AuditAction, AuditOutcome
 from node.store.audit import AuditTrail
 from node.store.session import Database
+from tests import celadon_command
 from tests.small_network import state
 
 ROOT = Path(__file__).parents[3]
@@ -51,12 +51,7 @@ def added(source: Path, node: Path) -> str:
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     """Run ``celadon models`` with these words; gives its exit code."""
-    monkeypatch.setattr(sys, "argv", ["celadon", "models", *words])
-    try:
-        main()
-    except SystemExit as exc:
-        return int(exc.code or 0)
-    return 0
+    return celadon_command.run(monkeypatch, "models", *words)
 
 
 def document(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, Any]:

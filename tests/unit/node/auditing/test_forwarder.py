@@ -29,21 +29,11 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def database(tmp_path: Path, empty_sqlite: Path) -> Iterator[Database]:
+def database(tmp_path: Path, migrated: Path) -> Iterator[Database]:
     """A migrated database whose trail is chained."""
-    opened = Database(f"sqlite:///{shutil.copy(empty_sqlite, tmp_path / 'celadon.db')}", KEY)
+    opened = Database(f"sqlite:///{shutil.copy(migrated, tmp_path / 'celadon.db')}", KEY)
     yield opened
     opened.close()
-
-
-@pytest.fixture(scope="session")
-def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file to copy."""
-    path = tmp_path_factory.mktemp("template") / "celadon.db"
-    made = Database(f"sqlite:///{path}")
-    made.upgrade()
-    made.close()
-    return path
 
 
 def made(keys: Path, database: Database, port: int, folder: Path) -> Forwarder:

@@ -131,16 +131,6 @@ class Store:
 
 
 @pytest.fixture(scope="session")
-def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file to copy."""
-    path = tmp_path_factory.mktemp("template") / "celadon.db"
-    database = Database(f"sqlite:///{path}")
-    database.upgrade()
-    database.close()
-    return path
-
-
-@pytest.fixture(scope="session")
 def postgresql() -> Iterator[Callable[[str], str]]:
     """A running PostgreSQL: gives the URL of a fresh copy of the named database."""
     with private_postgresql() as url:
@@ -167,7 +157,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a fresh, migrated database."""
     if request.param == "postgresql":
         return str(request.getfixturevalue("postgresql")("migrated"))
-    return f"sqlite:///{shutil.copy(request.getfixturevalue('empty_sqlite'), tmp_path / 'celadon.db')}"
+    return f"sqlite:///{shutil.copy(request.getfixturevalue('migrated'), tmp_path / 'celadon.db')}"
 
 
 @pytest.fixture(params=ENGINES)

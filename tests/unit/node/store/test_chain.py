@@ -89,10 +89,10 @@ def test_a_trail_that_nobody_touched_is_whole(url: str) -> None:
     assert look(keyed(url, 5)) == Verified(5)
 
 
-def test_a_thousand_attacks_are_found_and_the_first_bad_row_is_named(tmp_path: Path, empty_sqlite: Path) -> None:
+def test_a_thousand_attacks_are_found_and_the_first_bad_row_is_named(tmp_path: Path, migrated: Path) -> None:
     """Edits, deletions, swaps and cut tails in turn, each at a random place."""
     whole = tmp_path / "whole.db"
-    shutil.copy(empty_sqlite, whole)
+    shutil.copy(migrated, whole)
     made = keyed(f"sqlite:///{whole}")
     lift_triggers(made)
     made.close()
@@ -177,10 +177,10 @@ def test_a_head_that_was_forged_without_the_key_is_seen(url: str) -> None:
     assert "head" in look(database).why
 
 
-def test_an_old_database_put_back_contradicts_the_exported_head(tmp_path: Path, empty_sqlite: Path) -> None:
+def test_an_old_database_put_back_contradicts_the_exported_head(tmp_path: Path, migrated: Path) -> None:
     """A whole database from before looks well by itself; the exported head knows better."""
     path, old, heads = tmp_path / "now.db", tmp_path / "old.db", tmp_path / "heads.jsonl"
-    shutil.copy(empty_sqlite, path)
+    shutil.copy(migrated, path)
     keyed(f"sqlite:///{path}", 3).close()
     shutil.copy(path, old)
     database = keyed(f"sqlite:///{path}", 2)

@@ -6,18 +6,7 @@ from pathlib import Path
 import pytest
 
 from node.domain.identifiers import JobId
-from node.store.session import Database
 from tests.page import PageUnderTest, furnished, open_page
-
-
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file to copy."""
-    path = tmp_path_factory.mktemp("template") / "celadon.db"
-    database = Database(f"sqlite:///{path}")
-    database.upgrade()
-    database.close()
-    return path
 
 
 @pytest.fixture(scope="session")
