@@ -305,6 +305,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 — one argument an option
     asked = evaluation_commands.Asked(
         predictions, labels, out, positive_from, cut_from, bundle, title, draws, seed, cohort, from_node, regions
     )
+    only_recorded = {"--since": since, "--until": until, "--outcomes": outcomes, "--predictor": predictor}
+    evaluation_commands.check_recorded(asked, only_recorded)
     evaluation_commands.check(asked)
     if cohort is not None:
         _become("workers.evaluation", *evaluation_commands.arguments(asked, config, as_json=json_output))

@@ -7,7 +7,7 @@ where it has not been heard yet, and of several processes one says it.
 import smtplib
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from typing import Final
@@ -22,9 +22,6 @@ from node.stores import Stores
 LOOKS_EVERY_S: Final = 60.0
 ANSWERS_WITHIN_S: Final = 15.0
 _OK: Final = 300
-
-Heard = set[tuple[str, AlarmKind, datetime, bool]]
-"""Where an alarm was heard that has not been heard everywhere: way, kind, since when, and whether it was over."""
 
 _SENTENCES: Final = {
     AlarmKind.NO_TRAFFIC: "No images have come in",
@@ -50,20 +47,20 @@ def _look(stores: Stores, limits: AlarmSettings, now: datetime) -> Iterator[tupl
         yield AlarmKind.ATTENTION, f"{held} cases are held, the results of {stuck} were not delivered: celadon status"
 
 
-def check(stores: Stores, settings: Settings, now: datetime | None = None, heard: Heard | None = None) -> None:
+def check(stores: Stores, settings: Settings, now: datetime | None = None) -> None:
     """One round: look, write down, and say what nobody has said yet.
 
-    ``heard``: kept from round to round, so that a webhook that is down has nobody mailed every minute.
-
     Raises:
-        Retryable: the database cannot be used now.
+        Retryable: the database cannot be used now; what was taken and not said is said later.
     """
     stores.alarms.set(look(stores, settings.alarms, now or datetime.now(UTC)))
     for alarm in stores.alarms.take_untold():
-        if _say(alarm, settings, heard if heard is not None else set()):
+        ways = _ways(alarm, settings)
+        heard = _say(alarm, ways)
+        if ways.keys() <= heard:
             stores.alarms.told(alarm)
         else:
-            stores.alarms.put_back(alarm)
+            stores.alarms.put_back(alarm, heard)
 
 
 def check_in_background(stores: Stores, settings: Settings, interval_s: float = LOOKS_EVERY_S) -> threading.Thread:
@@ -71,10 +68,9 @@ def check_in_background(stores: Stores, settings: Settings, interval_s: float = 
 
     def run() -> None:
         pause = threading.Event()
-        heard: Heard = set()
         while True:
             try:
-                check(stores, settings, heard=heard)
+                check(stores, settings)
             except Exception as exc:  # noqa: BLE001 — a process does not stop working because it cannot raise an alarm
                 words = str(exc) if isinstance(exc, Retryable) else type(exc).__name__
                 log.get().error(log.ALARM_NOT_TOLD, error=words)
@@ -85,22 +81,17 @@ def check_in_background(stores: Stores, settings: Settings, interval_s: float = 
     return thread
 
 
-def _say(alarm: Alarm, settings: Settings, heard: Heard) -> bool:
-    """Say it wherever it was not heard yet; whether it has been heard everywhere now."""
-    ways = {(name, alarm.kind, alarm.since, alarm.is_over): say for name, say in _ways(alarm, settings).items()}
-    for said, say in ways.items():
-        if said in heard:
-            continue
+def _say(alarm: Alarm, ways: Mapping[str, Callable[[], None]]) -> set[str]:
+    """Say it wherever it was not heard yet; where it has been heard now."""
+    heard = set(alarm.heard)
+    for name in ways.keys() - heard:
         try:
-            say()
+            ways[name]()
         except Exception as exc:  # noqa: BLE001 — also an address that a library cannot read: it is not forgotten
             log.get().error(log.ALARM_NOT_TOLD, reason=alarm.kind.value, error=type(exc).__name__)
         else:
-            heard.add(said)
-    if not ways.keys() <= heard:
-        return False
-    heard.difference_update(ways)
-    return True
+            heard.add(name)
+    return heard
 
 
 def _ways(alarm: Alarm, settings: Settings) -> dict[str, Callable[[], None]]:

@@ -61,6 +61,14 @@ def check(asked: Asked) -> None:
         raise UsageError("--labels belongs to --predictions; --cohort has them in its file, --from-node in --outcomes")
 
 
+def check_recorded(asked: Asked, given: Mapping[str, object]) -> None:
+    """Raise UsageError when anything is ``given``, by its option, that only what the node has recorded is chosen by."""
+    named = [option for option, value in given.items() if value not in (None, "")]
+    if named and not asked.from_node:
+        belong = "belongs" if len(named) == 1 else "belong"
+        raise UsageError(f"{' and '.join(named)} {belong} to --from-node, which is missing")
+
+
 def arguments(asked: Asked, config: Path | None, *, as_json: bool) -> tuple[str, ...]:
     """The same for ``python -m workers.evaluation``, which analyses images: a node does without torch."""
     named: dict[str, object] = {

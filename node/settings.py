@@ -497,7 +497,10 @@ class OidcSettings(_Section):
     client_secret: SecretStr = SecretStr("")
     scope: str = "openid profile email"
     name_claim: str = "preferred_username"
-    """Which claim names the person, in verdicts and in the audit trail."""
+    """Which claim names the person, in verdicts and in the audit trail: ``oidc:`` and up to 59 characters.
+
+    Choose one that the provider gives to nobody else, also later.
+    """
     role_claim: str = "groups"
     """Which claim, one text or a list, says what somebody may do."""
     roles: dict[str, Role] = Field(default_factory=dict)

@@ -95,17 +95,41 @@ class _Child:
     breach: str = ""
 
     def start(self) -> None:
-        """Start the process with a pipe that it announces itself on; the pipe stays open for as long as it lives."""
+        """Start the process with a pipe that it announces itself on; the pipe stays open for as long as it lives.
+
+        Where the system has no memory, no number for a process or no descriptor left there is no process, and another
+        try is due at ``restart_at_s``: the other roles go on, and the system may have room then.
+        """
         self._close_pipe()
+        self.lines = self.watch = None
+        self.breach = ""
+        try:
+            self._open()
+        except OSError as exc:
+            self._close_pipe()
+            self._wait_longer()
+            why, seconds = os.strerror(exc.errno or 0), self.restart_at_s - time.monotonic()
+            log.get().error(
+                log.CHILD_NOT_STARTED, worker=self.role.name, error=why, attempts=self.failures, seconds=seconds
+            )
+
+    def _open(self) -> None:
         self.ready_fd, write_end = os.pipe()
         command = [sys.executable, *self.role.arguments, "--ready-fd", str(write_end)]
-        self.process = subprocess.Popen(command, pass_fds=(write_end,), env=self.environment)  # noqa: S603 — ours alone
-        os.close(write_end)
+        try:
+            process = subprocess.Popen(command, pass_fds=(write_end,), env=self.environment)  # noqa: S603 — ours alone
+        finally:
+            os.close(write_end)
+        self.process = process
         self.lines = Lines(self.ready_fd)
         self.watch = Watch(self.role.limits) if self.role.limits else None
-        self.breach = ""
         self.started_s = time.monotonic()
-        log.get().info(log.CHILD_STARTED, worker=self.role.name, pid=self.process.pid)
+        log.get().info(log.CHILD_STARTED, worker=self.role.name, pid=process.pid)
+
+    def _wait_longer(self) -> None:
+        """Try again later each time."""
+        self.failures += 1
+        self.restart_at_s = time.monotonic() + min(2.0 ** (self.failures - 1), LONGEST_BACKOFF_S)
 
     def wait_ready(self, deadline_s: float) -> None:
         """Wait for the announcement.
@@ -114,6 +138,9 @@ class _Child:
             UsageError: the process ended because of a setting; it has said which.
             Fatal: the process ended, or took too long.
         """
+        while self.process is None and self.failures and self.restart_at_s < deadline_s:
+            time.sleep(max(0.0, self.restart_at_s - time.monotonic()))
+            self.start()
         if self.lines is None:
             raise Fatal(f"{self.role.name} was never started")
         with selectors.DefaultSelector() as selector:
@@ -179,8 +206,8 @@ class _Child:
                 # The job is what ended it, and has a strike for it: three are all that it can cost the others.
                 self.failures, self.restart_at_s = 0, now
             else:
-                self.failures = 1 if now - self.started_s > _STEADY_AFTER_S else self.failures + 1
-                self.restart_at_s = now + min(2.0 ** (self.failures - 1), LONGEST_BACKOFF_S)
+                self.failures = 0 if now - self.started_s > _STEADY_AFTER_S else self.failures
+                self._wait_longer()
             log.get().error(log.CHILD_DIED, worker=self.role.name, exit_code=code, seconds=self.restart_at_s - now)
             self._tell(code)
             self.process = None

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, func, select, update
 
 from node.domain.audit import AuditAction, AuditEvent
 from node.store.audit import from_row
 from node.store.leases import LeaseWatch
-from node.store.session import Database
+from node.store.session import Database, add_new
 from node.store.tables import audit, audit_forwarding, instances, jobs, series
 
 LEASE: Final = timedelta(minutes=1)
@@ -57,9 +57,9 @@ class Forwarding:
         with self._database.write() as connection:
             if _row(connection, destination) is None:
                 last = connection.scalar(select(func.max(audit.c.id))) or 0
-                connection.execute(
-                    insert(audit_forwarding).values(destination=destination, last_id=last, attempts=0, detail="")
-                )
+                # Several processes may begin at once: one of them says where.
+                row = {"destination": destination, "last_id": last, "attempts": 0, "detail": ""}
+                add_new(connection, audit_forwarding, row)
 
     def waiting(self, destination: str) -> int:
         """How many rows of the trail have not been dealt with."""

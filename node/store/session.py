@@ -1,7 +1,7 @@
 """The way to the database: engines, short transactions, migrations."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,8 @@ import alembic.command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, Row, create_engine, event, inspect, make_url, text
+from sqlalchemy import Connection, Engine, Row, Table, create_engine, event, inspect, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError, TimeoutError  # noqa: A004 — SQLAlchemy's, of the connection pool
 
 import migrations
@@ -124,6 +125,12 @@ class Database:
 def ring(connection: Connection, job_id: JobId, queue: Queue) -> None:
     """Have the bell rung for a job when the transaction of ``connection`` has been committed, and only then."""
     connection.info[_RINGS][job_id] = queue
+
+
+def add_new(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
+    """Add a row unless another with its key is there, also one that somebody else adds at this moment."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    connection.execute(insert(table).values(**row).on_conflict_do_nothing())
 
 
 def pairs(rows: Iterable[Row[str, int]]) -> Iterator[tuple[str, int]]:

@@ -505,5 +505,8 @@ alarms = Table(
     Column("detail", Text, nullable=False),
     Column("is_over", Boolean, nullable=False),
     Column("is_told", Boolean, nullable=False),
+    Column("heard", Text, nullable=False, server_default=""),
+    Column("token", Integer, nullable=False, server_default="0"),
+    Column("taken_at", UtcDateTime),
     comment="What is raised, or over and not said yet",
 )

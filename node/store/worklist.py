@@ -23,6 +23,18 @@ from node.store.tables import audit as audit_table
 OPEN: Final = (JobState.COLLECTING, JobState.WAITING, JobState.RUNNING, JobState.DELIVERING)
 """States that something still follows without a person."""
 _WITH_RESULT: Final = (JobState.DELIVERING, JobState.DONE, JobState.RETRACTED, JobState.SUPERSEDED)
+_OF_NO_CASE: Final = tuple(
+    action.value
+    for action in (
+        AuditAction.WORKLIST_VIEWED, AuditAction.CASE_VIEWED, AuditAction.OBJECT_FETCHED, AuditAction.CLINICAL_VIEWED,
+        AuditAction.MONITORING_VIEWED, AuditAction.AUDIT_VIEWED, AuditAction.AUDIT_EXPORTED,
+        AuditAction.VERDICTS_EXPORTED, AuditAction.CLINICAL_EXPORTED, AuditAction.SIGNED_IN,
+        AuditAction.SIGN_IN_REFUSED, AuditAction.SIGNED_OUT, AuditAction.ACCESS_REFUSED, AuditAction.USER_ADDED,
+        AuditAction.USER_DISABLED, AuditAction.TOKEN_ADDED, AuditAction.TOKENS_REVOKED, AuditAction.INSTANCE_RECEIVED,
+        AuditAction.INSTANCE_REFUSED, AuditAction.ASSOCIATION_REFUSED,
+    )
+)  # fmt: skip
+"""What changes no line of the list. An image of a series that was not here begins a case, which is there to be seen."""
 MOST_URGENT: Final = 50
 """How many urgent open cases are shown above all others."""
 
@@ -103,6 +115,8 @@ class Worklist:
     def __init__(self, database: Database) -> None:
         """The jobs in ``database``."""
         self._database = database
+        self._seen: tuple[int | None, int] = (None, 0)
+        """Up to which row the trail was read for a fingerprint, and the last one there that was about a case."""
 
     def page(self, wanted: Wanted, limit: int = 50) -> Page:
         """A page of cases."""
@@ -136,11 +150,23 @@ class Worklist:
         return tuple((JobId(row.id), row.version, JobState(row.state)) for row in rows)
 
     def fingerprint(self) -> tuple[object, ...]:
-        """Something that is another whenever the worklist may look otherwise."""
-        running = select(jobs.c.id, jobs.c.step).where(jobs.c.state == JobState.RUNNING.value).order_by(jobs.c.id)
+        """Something that is another whenever the worklist may look otherwise: not when somebody only looks at it.
+
+        Of the trail, rows of what has happened to cases; it is read on from where it was read the last time. Of cases,
+        those that come and those at work: of each image, and of each step, there may be no such row.
+        """
+        moving = (JobState.COLLECTING.value, JobState.RUNNING.value)
+        at_work = select(jobs.c.id, jobs.c.state, jobs.c.step).where(jobs.c.state.in_(moving)).order_by(jobs.c.id)
+        seen, last = self._seen
+        newest = select(audit_table.c.id).order_by(audit_table.c.id.desc()).limit(1)
         with self._database.read() as connection:
-            last = connection.scalar(select(func.max(audit_table.c.id)))
-            return (last, *(tuple(row) for row in connection.execute(running)))
+            until = connection.scalar(newest) or 0
+            if until != seen:
+                since = audit_table.c.id > seen if seen is not None else audit_table.c.id == until
+                about_cases = newest.where(since, audit_table.c.action.not_in(_OF_NO_CASE))
+                last = connection.scalar(about_cases) or last
+                self._seen = until, last
+            return (last, *(tuple(row) for row in connection.execute(at_work)))
 
     def set_urgent(self, job_id: str, *, urgent: bool, by: str) -> None:
         """Put a case before others, or no longer.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Response
 from fastapi.responses import StreamingResponse
@@ -21,6 +21,7 @@ from node.stores import BYTES_PER_GB
 from node.web.access import TheSite, allowed_api
 from node.web.case import about, add_verdict, line_of
 from node.web.pages import sentence
+from node.web.worklist import last_row
 
 router = APIRouter(prefix="/api/v1", tags=["v1"])
 
@@ -109,10 +110,12 @@ class Object(_Answer):
 
 
 class Feedback(_Answer):
-    """What a reader said of a result."""
+    """What a reader said of a result: the one list of what anybody who takes verdicts along is given."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     id: int
-    job: str
+    job: str = Field(validation_alias="job_id")
     at: datetime
     reader: str
     kind: VerdictKind
@@ -121,6 +124,11 @@ class Feedback(_Answer):
     predictor: str
     digest: str
     conclusion: str
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> Self:
+        """Of a verdict of the store."""
+        return cls.model_validate(verdict)
 
 
 class Detail(_Answer):
@@ -225,7 +233,7 @@ def job(site: TheSite, person: Viewer, job_id: str) -> Detail:
         ],
         objects=[] if line.is_blinded else _objects(site, job_id),
         finding=site.stores.findings.of(job_id),
-        feedback=[_feedback(one) for one in site.stores.verdicts.of(job_id)],
+        feedback=[Feedback.of(one) for one in site.stores.verdicts.of(job_id)],
     )
 
 
@@ -234,7 +242,7 @@ def read_feedback(site: TheSite, person: Viewer, job_id: str) -> list[Feedback]:
     """Everything that readers have said of a result, in order: nothing is overwritten."""
     line = line_of(site, job_id)
     site.tell(person, AuditAction.CASE_VIEWED, about=about(line))
-    return [_feedback(one) for one in site.stores.verdicts.of(job_id)]
+    return [Feedback.of(one) for one in site.stores.verdicts.of(job_id)]
 
 
 @router.post("/jobs/{job_id}/feedback", status_code=201, responses=_ACCESS | _NOT_FOUND | _UNUSABLE)
@@ -244,7 +252,7 @@ def add_feedback(site: TheSite, person: Reader, job_id: str, feedback: NewFeedba
         number = add_verdict(site, person, job_id, feedback.kind, feedback.own_class, feedback.reason)
     except UsageError as exc:
         raise HTTPException(409, str(exc)) from exc
-    return next(_feedback(one) for one in site.stores.verdicts.of(job_id) if one.id == number)
+    return next(Feedback.of(one) for one in site.stores.verdicts.of(job_id) if one.id == number)
 
 
 @router.get(
@@ -303,22 +311,16 @@ def export_feedback(site: TheSite, person: Exporter) -> StreamingResponse:
 
     def lines() -> Iterator[str]:
         for one in site.stores.verdicts.all():
-            yield _feedback(one).model_dump_json() + "\n"
+            yield Feedback.of(one).model_dump_json() + "\n"
 
     return StreamingResponse(lines(), media_type=_LINES)
 
 
 def _after(text: str) -> tuple[datetime, str] | None:
-    moment, _, job_id = text.partition("~")
-    if not job_id:
-        return None
     try:
-        found = datetime.fromisoformat(moment)
+        return last_row(text, "~")
     except ValueError as exc:
         raise HTTPException(422, "after is not what a page has given as next") from exc
-    if found.tzinfo is None:
-        raise HTTPException(422, "after is not what a page has given as next")
-    return found, job_id
 
 
 def _job(line: Line) -> Job:
@@ -368,21 +370,6 @@ def _objects(site: TheSite, job_id: str) -> list[Object]:
         )
         for one in site.stores.results.of(job_id)
     ]
-
-
-def _feedback(one: Verdict) -> Feedback:
-    return Feedback(
-        id=one.id,
-        job=one.job_id,
-        at=one.at,
-        reader=one.reader,
-        kind=one.kind,
-        own_class=one.own_class,
-        reason=one.reason,
-        predictor=one.predictor,
-        digest=one.digest,
-        conclusion=one.conclusion,
-    )
 
 
 def _value(known: KnownValue) -> Value:

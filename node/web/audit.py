@@ -15,6 +15,7 @@ from node.domain.audit import AuditAction, AuditOutcome
 from node.store.audit import AuditFilter, AuditRow
 from node.store.chain import exported_heads, read_key, verify
 from node.web.access import TheSite, allowed
+from node.web.api import Feedback
 from node.web.showing import show
 
 router = APIRouter(include_in_schema=False)
@@ -92,14 +93,7 @@ def export(site: TheSite, person: Exporter, sought: Sought, form: Annotated[str,
 def export_verdicts(site: TheSite, person: VerdictExporter, form: Annotated[str, Form()] = "csv") -> Response:
     """Every verdict, as CSV or JSON lines."""
     site.tell(person, AuditAction.VERDICTS_EXPORTED)
-    rows: Iterator[dict[str, Any]] = (
-        {
-            "id": one.id, "job": one.job_id, "at": one.at.isoformat(), "reader": one.reader, "kind": one.kind.value,
-            "own_class": one.own_class, "reason": one.reason, "predictor": one.predictor, "digest": one.digest,
-            "conclusion": one.conclusion,
-        }
-        for one in site.stores.verdicts.all()
-    )  # fmt: skip
+    rows = (Feedback.of(one).model_dump() | {"at": one.at.isoformat()} for one in site.stores.verdicts.all())
     if form == "json":
         return _file((json.dumps(row) + "\n" for row in rows), "celadon-verdicts.jsonl", "application/x-ndjson")
     return _file(_csv(rows), "celadon-verdicts.csv", "text/csv; charset=utf-8")

@@ -13,6 +13,7 @@ from node.domain.identifiers import JobId, SeriesUID
 from node.domain.imaging import PatientIdentity
 from node.domain.lifecycle import WAITS_FOR_A_PERSON, DeliveryState, JobState, may_follow
 from node.domain.outcome import ANSWERS, LONGEST_SOURCE, outcome
+from node.domain.reasons import ReasonCode
 from node.domain.reporting import ObjectKind
 from node.domain.verdict import LONGEST_REASON, Verdict, VerdictKind
 from node.errors import Retryable, UsageError
@@ -25,7 +26,7 @@ from node.store.worklist import Line
 from node.web.access import TheSite, allowed
 from node.web.entering import Given, given, keep, variables
 from node.web.nomogram import nomogram
-from node.web.pictures import WINDOWS, NoPicture, Stack
+from node.web.pictures import WINDOWS, DamagedOverlay, NoPicture, Stack
 from node.web.showing import as_sentence, back_to, show
 from node.web.site import About, Site
 from node.web.waterfall import waterfall
@@ -282,9 +283,7 @@ def _pictures(site: Site, line: Line, document: Document | None) -> dict[str, An
     stack = _stack(site, line, document)
     if stack is None:
         return None
-    nothing: frozenset[str] = frozenset()
-    regions = nothing if line.is_blinded else site.pictures.shown_on(line.job_id, ObjectKind.SEGMENTATION)
-    maps = nothing if line.is_blinded else site.pictures.shown_on(line.job_id, ObjectKind.PARAMETRIC_MAP)
+    regions, maps = (_shown_on(site, line, kind) for kind in (ObjectKind.SEGMENTATION, ObjectKind.PARAMETRIC_MAP))
     west, east, north, south = stack.edges
     uids = [one.uid for one in stack.instances]
     keys = document["key_slices"] if document else []
@@ -294,10 +293,21 @@ def _pictures(site: Site, line: Line, document: Document | None) -> dict[str, An
         "first": first,
         "keys": [key for key in keys if key < len(uids)],
         "edges": {"west": west, "east": east, "north": north, "south": south},
-        "outlined": [number for number, uid in enumerate(uids) if uid in regions],
-        "explained": [number for number, uid in enumerate(uids) if uid in maps],
+        "outlined": [number for number, uid in enumerate(uids) if uid in (regions or ())],
+        "explained": [number for number, uid in enumerate(uids) if uid in (maps or ())],
+        "damaged": [name for name, found in (("region", regions), ("evidence map", maps)) if found is None],
         "heights": [stack.height_mm(number) for number in range(len(uids))],
     }
+
+
+def _shown_on(site: Site, line: Line, kind: ObjectKind) -> frozenset[str] | None:
+    """The images that an overlay has something on; None where that cannot be read any more."""
+    if line.is_blinded:
+        return frozenset()
+    try:
+        return site.pictures.shown_on(line.job_id, kind)
+    except DamagedOverlay:
+        return None
 
 
 def _stack(site: Site, line: Line, document: Document | None) -> Stack | None:
@@ -322,6 +332,9 @@ def _png(draw: Any) -> Response:
         return Response(draw(), media_type="image/png")
     except NoPicture as exc:
         raise HTTPException(404, "There is no picture.") from exc
+    except DamagedOverlay as exc:
+        damaged = ReasonCode.STORED_FILE_DAMAGED
+        raise HTTPException(409, f"{damaged.name}: {damaged.sentence}") from exc
 
 
 def _objects(site: Site, job_id: str) -> list[dict[str, Any]]:

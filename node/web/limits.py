@@ -1,9 +1,13 @@
-"""Rate limits: so many requests a minute for each address or name, counted in memory of the one process that serves."""
+"""Limits: so many requests a minute for each address or name, and so many at once of what is costly.
+
+Counted in memory of the one process that serves.
+"""
 
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 _MOST_KEYS: Final = 10_000
@@ -29,10 +33,10 @@ class RateLimit:
             self._keep(key, left - 1)
             return True
 
-    def is_empty(self, key: str) -> bool:
-        """Whether nothing could be taken now."""
+    def give_back(self, key: str) -> None:
+        """Put back what was taken: it does not count after all."""
         with self._lock:
-            return self._left(key) < 1
+            self._keep(key, min(float(self._per_minute), self._left(key) + 1))
 
     def _left(self, key: str) -> float:
         left, at = self._buckets.get(key, (float(self._per_minute), self._now()))
@@ -43,3 +47,31 @@ class RateLimit:
         self._buckets.move_to_end(key)
         while len(self._buckets) > _MOST_KEYS:
             self._buckets.popitem(last=False)
+
+
+class Crowded(Exception):
+    """So many are inside, and so many wait, that nobody else may wait."""
+
+
+class Gate:
+    """Lets so many in at once, and so many wait; a thread that waits serves nobody else meanwhile."""
+
+    def __init__(self, at_once: int, waiting: int) -> None:
+        """``at_once``: inside; ``waiting``: before it."""
+        self._inside = threading.BoundedSemaphore(at_once)
+        self._here = threading.BoundedSemaphore(at_once + waiting)
+
+    @contextmanager
+    def enter(self) -> Iterator[None]:
+        """Wait for a place, and have it until the end.
+
+        Raises:
+            Crowded: too many wait already.
+        """
+        if not self._here.acquire(blocking=False):
+            raise Crowded
+        try:
+            with self._inside:
+                yield
+        finally:
+            self._here.release()

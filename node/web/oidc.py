@@ -1,6 +1,9 @@
 """Signing in with an OpenID Connect provider: authorisation code with PKCE, by Authlib.
 
 OpenID Connect Core 1.0, section 3.1. Roles come from a claim and a table in the settings; whoever has none stays out.
+
+What such a person is called here begins with ``oidc:``, which no account of this node can: of two people with one name,
+one of the provider's and one of this node's, each has verdicts and rows of the audit trail of their own.
 """
 
 from collections.abc import Mapping
@@ -23,7 +26,10 @@ from node.web.site import Site
 router = APIRouter(include_in_schema=False)
 
 CALLBACK: Final = "/login/oidc/callback"
-_LONGEST_NAME: Final = 64
+PREFIX: Final = "oidc:"
+LONGEST_NAME: Final = 64
+"""Characters, with the prefix: one that is longer is refused, for cut short it may be somebody else's."""
+_ASK: Final = "Ask the administrator of Celadon."
 _REFUSALS: Final = (AuthlibBaseError, JoseError, HTTPError, ValueError, RuntimeError)
 """What Authlib lets through: its own, those of the library that reads tokens, no answer, and one without sense."""
 
@@ -48,6 +54,13 @@ def role_of(claims: Mapping[str, Any], settings: OidcSettings) -> Role | None:
     return highest([settings.roles[value] for value in values if isinstance(value, str) and value in settings.roles])
 
 
+def name_of(claims: Mapping[str, Any], settings: OidcSettings) -> str:
+    """What somebody with these claims is called here; empty when they have no name, or one that cannot be kept."""
+    said = str(claims.get(settings.name_claim) or claims.get("sub") or "").strip()
+    name = f"{PREFIX}{said}"
+    return name if said and said.isprintable() and len(name) <= LONGEST_NAME else ""
+
+
 @router.get("/login/oidc")
 async def leave(request: Request, site: TheSite) -> Response:
     """Go to the provider."""
@@ -70,13 +83,13 @@ async def come_back(request: Request, site: TheSite) -> Response:
         await run_in_threadpool(_refuse, site, "not signed in")
         raise HTTPException(401, "The identity provider has not signed you in.") from exc
     claims: Mapping[str, Any] = token.get("userinfo") or {}
-    name, role = (
-        str(claims.get(settings.name_claim) or claims.get("sub") or "")[:_LONGEST_NAME],
-        role_of(claims, settings),
-    )
-    if not name or role is None:
+    name, role = name_of(claims, settings), role_of(claims, settings)
+    if not name:
+        await run_in_threadpool(_refuse, site, "no name")
+        raise HTTPException(403, f"{settings.name_claim} has no name that can be kept here. {_ASK}")
+    if role is None:
         await run_in_threadpool(_refuse, site, "no role")
-        raise HTTPException(403, "You have an account, but no role here. Ask the administrator of Celadon.")
+        raise HTTPException(403, f"You have an account, but no role here. {_ASK}")
     return await run_in_threadpool(begin, request, site, name, role, is_local=False)
 
 

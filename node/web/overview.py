@@ -194,6 +194,8 @@ def _model(
     has_inputs = [name for name in INPUTS if any(name in one.inputs for one in now)]
     # Numbers of a few results, or a picture that grows by one, would tell what was found in whom.
     is_blinded = any(one.is_blinded for one in now)
+    # Neither would a reference that is drawn: it has only what anybody may see.
+    compared = before if is_blinded else [one for one in before if not one.is_blinded]
     return Model(
         predictor=key[0],
         digest=key[1],
@@ -204,7 +206,7 @@ def _model(
                 limits,
                 (name, f"Score {name}"),
                 [one.scores[name] for one in now if name in one.scores],
-                [one.scores[name] for one in before if name in one.scores],
+                [one.scores[name] for one in compared if name in one.scores],
                 (known, known.scores.get(name) if known else None),
                 SCORE_EDGES,
                 is_blinded=is_blinded,

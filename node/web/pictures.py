@@ -15,12 +15,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from node import log
 from node.dicom.overlays import read_overlay
 from node.dicom.sandbox import Decoder
 from node.domain.identifiers import SeriesUID
 from node.domain.imaging import FloatArray, HuArray, Instance
+from node.domain.reasons import ReasonCode
 from node.domain.reporting import ObjectKind
-from node.errors import Rejected
+from node.errors import Fatal, Rejected
 from node.stores import Stores
 
 T = TypeVar("T")
@@ -98,6 +100,10 @@ class NoPicture(Exception):
     """There is nothing to show: the slice is not there, was pruned, or cannot be decoded."""
 
 
+class DamagedOverlay(Exception):
+    """An object of our own cannot be read any more: what lies on a slice is not known, and is not nothing."""
+
+
 class Pictures:
     """The pictures of all cases."""
 
@@ -149,6 +155,7 @@ class Pictures:
 
         Raises:
             NoPicture: the region is not on it.
+            DamagedOverlay: where it is cannot be read.
         """
 
         def draw() -> bytes:
@@ -165,6 +172,7 @@ class Pictures:
 
         Raises:
             NoPicture: there is none on it.
+            DamagedOverlay: it cannot be read.
         """
 
         def draw() -> bytes:
@@ -178,7 +186,11 @@ class Pictures:
         return self._picture((job_id, "evidence", instance.uid), draw)
 
     def shown_on(self, job_id: str, kind: ObjectKind) -> frozenset[str]:
-        """The images that an overlay has something on."""
+        """The images that an overlay has something on.
+
+        Raises:
+            DamagedOverlay: that cannot be read.
+        """
         return frozenset(self._overlays(job_id, kind))
 
     def _hounsfield(self, instance: Instance) -> HuArray:
@@ -202,7 +214,7 @@ class Pictures:
     def _overlays(self, job_id: str, kind: ObjectKind) -> dict[str, FloatArray]:
         def find() -> dict[str, FloatArray]:
             made = [one for one in self._stores.results.of(job_id) if one.kind is kind and one.pruned_at is None]
-            return _read(made[0].path) if made else {}
+            return _read(made[0].path, job_id) if made else {}
 
         return self._case((job_id, kind), find)
 
@@ -240,11 +252,14 @@ class Pictures:
         return drawn
 
 
-def _read(path: Path) -> dict[str, FloatArray]:
+def _read(path: Path, job_id: str) -> dict[str, FloatArray]:
     try:
         return read_overlay(path)
     except OSError:
         return {}
+    except Fatal as exc:
+        log.get().error(log.OVERLAY_DAMAGED, job_id=job_id, reason=ReasonCode.STORED_FILE_DAMAGED.name, path=str(path))
+        raise DamagedOverlay from exc
 
 
 def _along(instance: Instance) -> tuple[float, str]:

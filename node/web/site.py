@@ -5,6 +5,7 @@ import hmac
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
+from typing import Final
 
 from node.dicom.sandbox import Decoder
 from node.domain.access import Person
@@ -14,9 +15,13 @@ from node.store.chain import read_key
 from node.store.users import Lifetimes
 from node.stores import Stores, open_sandbox
 from node.web.lately import Lately
-from node.web.limits import RateLimit
+from node.web.limits import Gate, RateLimit
 from node.web.pages import Pages
 from node.web.pictures import Pictures
+
+_VERIFIED_AT_ONCE: Final = 2
+_VERIFIED_LATER: Final = 8
+"""Passwords that are looked at together, and that wait: more would hold the threads that answer everybody else."""
 
 Details = dict[str, str | int | float]
 
@@ -43,6 +48,8 @@ class Site:
     """What tokens against forged requests are made with: the same after a restart."""
     requests: RateLimit
     sign_ins: RateLimit
+    verifying: Gate
+    """Of passwords: each takes much memory for a moment, on purpose."""
     version: str
     lately: Lately
 
@@ -59,6 +66,7 @@ class Site:
             secret=hmac.new(key, b"web", hashlib.sha256).digest(),
             requests=RateLimit(settings.web.requests_per_minute),
             sign_ins=RateLimit(settings.web.sign_ins_per_minute),
+            verifying=Gate(_VERIFIED_AT_ONCE, _VERIFIED_LATER),
             version=version("celadon"),
             lately=Lately(),
         )

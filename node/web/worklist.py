@@ -142,15 +142,30 @@ def _listed(site: Site, wanted: Wanted) -> dict[str, Any]:
     }
 
 
+def last_row(text: str, between: str) -> tuple[datetime, str] | None:
+    """After which row a page begins, as a page has said it; None where it says no row.
+
+    Raises:
+        ValueError: no page has said that.
+    """
+    moment, _, job_id = text.partition(between)
+    if not job_id:
+        return None
+    at = datetime.fromisoformat(moment)
+    if at.tzinfo is None or "\x00" in job_id:
+        raise ValueError("a moment without a zone, or no job")
+    try:
+        return at.astimezone(UTC), job_id
+    except OverflowError as exc:
+        raise ValueError("a moment that is none in UTC") from exc
+
+
 def _wanted(state: str, order: str, text: str, after: str = "") -> Wanted:
     """What somebody looks for; what makes no sense counts as nothing."""
     known = JobState(state) if state in tuple(JobState) else None
     by = Order(order) if order in tuple(Order) else Order.NEWEST
-    moment, _, job_id = after.partition(" ")
     try:
-        last = (datetime.fromisoformat(moment), job_id) if job_id else None
+        last = last_row(after, " ")
     except ValueError:
-        last = None
-    if last is not None and last[0].tzinfo is None:
         last = None
     return Wanted(known, text.replace("\x00", "").strip(), by, last)

@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,14 +16,16 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from node import alarms as alarms_module
-from node.alarms import Heard, check, look
+from node.alarms import check, look
 from node.domain.lifecycle import JobState
 from node.domain.reasons import Reason, ReasonCode
+from node.errors import Retryable
 from node.settings import AlarmSettings, Settings
-from node.store.alarms import Alarm, AlarmKind
+from node.store.alarms import LEASE, Alarm, AlarmKind, AlarmStore
 from node.store.session import Database
 from node.stores import Stores
 from tests.factories import SERIES, ct_slices, event, received
+from tests.unit.node.store.conftest import Clock
 
 LATER = timedelta(days=2)
 
@@ -160,15 +163,54 @@ def test_an_alarm_that_nobody_took_is_said_again(stores: Stores, tmp_path: Path)
 def test_a_webhook_that_is_down_has_nobody_mailed_every_minute(stores: Stores, tmp_path: Path) -> None:
     """It is tried again alone, until it has taken the alarm."""
     mailbox = Mailbox()
-    heard: Heard = set()
     with mail_server(mailbox) as port, webhook([503, 503, 200]) as (url, posted):
         mail = {"host": "127.0.0.1", "port": port, "sender": "n@h.test", "to": ["a@h.test"], "starttls": False}
         alarms = {"mail": mail, "webhook": {"url": url}, "no_traffic_hours": None}
         settings = Settings.model_validate({"data_dir": tmp_path, "alarms": alarms})
         for _ in range(4):
-            check(stores, settings, now() + LATER, heard)
+            check(stores, settings, now() + LATER)
     assert (len(mailbox.mails), len(posted)) == (1, 3)
-    assert heard == set()
+
+
+def test_the_end_of_an_alarm_reaches_whoever_heard_it(stores: Stores, tmp_path: Path) -> None:
+    """Also when a webhook never did, and whichever process sees the end."""
+    mailbox = Mailbox()
+    with mail_server(mailbox) as port, webhook([503, 200]) as (url, posted):
+        mail = {"host": "127.0.0.1", "port": port, "sender": "n@h.test", "to": ["a@h.test"], "starttls": False}
+        alarms = {"mail": mail, "webhook": {"url": url}, "no_traffic_hours": None}
+        settings = Settings.model_validate({"data_dir": tmp_path, "alarms": alarms})
+        check(stores, settings, now() + LATER)
+        check(Stores.open(settings), settings, now())
+    assert [one["state"] for _, one in posted] == ["raised", "over"]
+    assert ["over: " in mail.content.decode() for mail in mailbox.mails] == [False, True]
+
+
+def test_a_database_that_goes_away_while_an_alarm_is_said_loses_none(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said when nobody can be saying it any more, and so are those whose turn had not come."""
+    clock, said = Clock(), list[AlarmKind]()
+    stores = replace(stores, alarms=AlarmStore(stores.database, clock))
+    settings = Settings.model_validate({"data_dir": tmp_path, "alarms": {"webhook": {"url": "https://hook.test/"}}})
+
+    def post(alarm: Alarm, *_: object) -> None:
+        said.append(alarm.kind)
+        if len(said) == 1:
+            raise Retryable("webhook: HTTP 503")
+
+    def gone(*_: object) -> None:
+        raise Retryable("database: gone")
+
+    monkeypatch.setattr(alarms_module, "_post", post)
+    with monkeypatch.context() as outage:
+        outage.setattr(stores.alarms, "put_back", gone)
+        with pytest.raises(Retryable):
+            check(stores, settings, now() + LATER)
+    check(stores, settings, now() + LATER)
+    assert len(said) == 1
+    clock.now_s += LEASE.total_seconds() + 1
+    check(stores, settings, now() + LATER)
+    assert said == [AlarmKind.NO_TRAFFIC, AlarmKind.NO_TRAFFIC, AlarmKind.OLDEST_WAITING]
 
 
 def test_whatever_keeps_an_alarm_from_being_said_it_is_said_again(

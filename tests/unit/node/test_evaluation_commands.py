@@ -52,6 +52,24 @@ def test_predictions_of_another_bundle_are_not_given_its_card(files: tuple[Path,
         run("--predictions", files[0], "--labels", files[1], "--bundle", "gtrnet")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--since", "2026-01-01"), "--since belongs to --from-node"),
+        (("--until", "2026-01-01"), "--until belongs to --from-node"),
+        (("--outcomes", "o.csv", "--since", "2026-01-01"), "--since and --outcomes belong to --from-node"),
+        (("--predictor", "gtrnet"), "--predictor belongs to --from-node"),
+    ],
+)
+def test_what_chooses_recorded_results_is_not_passed_over(
+    files: tuple[Path, Path], words: tuple[str, ...], said: str
+) -> None:
+    """A report of a period is not one of everything; nor is a missing source the first thing to be said."""
+    for source in (("--predictions", files[0]), ("--cohort", files[0], "--bundle", "gtrnet"), ()):
+        with pytest.raises(UsageError, match=said):
+            run(*source, *words)
+
+
 def test_the_bundles_card_joins_the_report(files: tuple[Path, Path], tmp_path: Path) -> None:
     """With its digest and its disclaimer, when the predictions are its own or do not say."""
     digest = Library(tmp_path / "data" / "models").entry("gtrnet").open().digest

@@ -1,5 +1,6 @@
 """The supervisor: starts every role, starts those that die again, and leaves nobody behind when it stops."""
 
+import errno
 import json
 import math
 import os
@@ -10,11 +11,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
-from node import supervisor
+from node import log, supervisor
 from node.domain.identifiers import JobId
 from node.errors import Fatal, UsageError
 from node.settings import ClinicalSettings, Hl7Settings, Settings, WorkersSettings, read_settings
@@ -317,6 +319,52 @@ def test_a_role_that_was_started_again_can_announce_itself(children: list[_Child
         child.process.wait(0.5)
 
 
+def full(_: object, **__: object) -> None:
+    """A system that starts no process now."""
+    raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+
+def test_a_role_that_the_system_cannot_start_now_is_tried_again_later_each_time(
+    children: list[_Child], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said, costs no descriptor, and nobody else is ended by it."""
+    child = started(children, WORKS)
+    child.wait_ready(soon())
+    die(child)
+    child.revive()
+    told, open_before, waits = [], len(list(Path("/proc/self/fd").iterdir())), []
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", full)
+        patch.setattr(log, "get", lambda: SimpleNamespace(error=lambda name, **fields: told.append((name, fields))))
+        for _ in range(3):
+            child.restart_at_s, now = 0.0, time.monotonic()
+            child.revive()
+            child.revive()
+            waits.append(round(child.restart_at_s - now))
+            assert child.process is None
+    assert waits == [2, 4, 8]
+    assert [(name, fields["error"]) for name, fields in told] == [
+        (log.CHILD_NOT_STARTED, os.strerror(errno.EAGAIN))
+    ] * 3
+    assert len(list(Path("/proc/self/fd").iterdir())) < open_before
+    child.restart_at_s = 0.0
+    child.revive()
+    assert is_alive(pid_of(child))
+
+
+def test_a_role_that_the_system_cannot_start_at_first_is_waited_for(
+    children: list[_Child], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until the deadline of every other."""
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", full)
+        child = started(children, SERVES)
+        with pytest.raises(Fatal, match="never started"):
+            child.wait_ready(time.monotonic())
+    child.wait_ready(soon())
+    assert child.announced == {"port": 4242}
+
+
 def test_a_started_node_says_where_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One line for people and scripts, one file for programs; both are about the port that was really taken."""
     node = Supervisor(Settings(data_dir=tmp_path), [Role("listener", ("-c", SERVES))], os.environ)
@@ -380,7 +428,7 @@ def test_a_role_that_cannot_start_ends_the_others(tmp_path: Path) -> None:
 # The whole command with a role that does nothing, so that no model is loaded.
 COMMAND = """
 import sys
-from node import supervisor
+from node import log, supervisor
 code = sys.argv.pop()
 supervisor.roles = lambda *_: (supervisor.Role("role", ("-c", code)),)
 sys.exit(supervisor.main())

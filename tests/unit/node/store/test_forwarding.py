@@ -1,8 +1,11 @@
 """Forwarding: one number says how far the trail was sent, on both databases, and nothing is passed over."""
 
+from concurrent.futures import ThreadPoolExecutor, wait
+
 from node.domain.audit import AuditAction
 from node.store.forwarding import LEASE, Forwarding
-from node.store.session import Database
+from node.store.session import Database, add_new
+from node.store.tables import audit_forwarding
 from tests import factories
 from tests.unit.node.store.conftest import Clock, Store
 
@@ -75,3 +78,15 @@ def test_a_repository_is_told_whom_a_row_is_about(store: Store, database: Databa
     about = found[factories.SERIES]
     assert (about.study_uid, about.patient_id, about.issuer) == (factories.STUDY, "PAT-1", "HOSPITAL")
     assert about.contents == (("1.2.840.10008.5.1.4.1.1.2", 4),)
+
+
+def test_several_processes_may_begin_at_once(store: Store) -> None:
+    """The one that comes later goes on from where the first one has begun."""
+    told(store, 1)
+    with ThreadPoolExecutor(1) as pool:
+        with store.database.write() as connection:
+            add_new(connection, audit_forwarding, {"destination": "here", "last_id": 0, "attempts": 0, "detail": ""})
+            late = pool.submit(Forwarding(store.database).begin, "here")
+            assert not wait([late], 0.3).done
+        late.result()
+    assert Forwarding(store.database).waiting("here") > 0

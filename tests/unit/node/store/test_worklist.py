@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from node.domain.audit import AuditAction
 from node.domain.identifiers import JobId
 from node.domain.lifecycle import JobState
 from node.errors import UsageError
@@ -108,6 +109,23 @@ def test_the_fingerprint_changes_with_what_happens(worklist: Worklist, store: St
     before = worklist.fingerprint()
     assert worklist.fingerprint() == before
     store.claim()
+    assert worklist.fingerprint() != before
+
+
+def test_whoever_looks_changes_nothing_that_is_looked_at(worklist: Worklist, store: Store) -> None:
+    """Nor does who signs in, or an image of a series that is here; a new series does, and an urgency."""
+    store.receive(1, "2.25.7999")
+    before = worklist.fingerprint()
+    for action in (AuditAction.CASE_VIEWED, AuditAction.WORKLIST_VIEWED, AuditAction.SIGNED_IN):
+        store.audit.record(factories.event(action))
+    store.receive_late(series="2.25.7999")
+    assert worklist.fingerprint() == before
+    store.receive(1, "2.25.7998")
+    assert worklist.fingerprint() != before
+    before = worklist.fingerprint()
+    line = worklist.page(Wanted(text="PAT-4")).lines[0]
+    worklist.set_urgent(line.job_id, urgent=True, by="person anna")
+    store.audit.record(factories.event(AuditAction.CASE_VIEWED))
     assert worklist.fingerprint() != before
 
 

@@ -29,7 +29,8 @@ def test_jobs_are_listed_page_by_page(full: PageUnderTest) -> None:
     listed = {one["job"] for one in first["jobs"] + second["jobs"]}
     assert listed == set(full.jobs.values())
     assert second["next"] is None
-    assert client.get("/api/v1/jobs", params={"after": "x~y"}).status_code == 422
+    for after in ("x~y", "2026-01-01T00:00:00+00:00~a\x00b", "0001-01-01T00:00:00+14:00~a", "2026-01-01T00:00:00~a"):
+        assert client.get("/api/v1/jobs", params={"after": after}).status_code == 422, after
     found = client.get("/api/v1/jobs", params={"patient": "PAT-8"}).json()["jobs"]
     assert [one["job"] for one in found] == [full.jobs["refused"]]
     assert client.get("/api/v1/jobs", params={"state": "waiting"}).json()["jobs"][0]["urgent"] is True

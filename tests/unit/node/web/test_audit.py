@@ -52,7 +52,10 @@ def test_verdicts_are_exported(full: PageUnderTest) -> None:
     browser.post(f"/jobs/{full.jobs['analysed']}/verdict", kind="roi-wrong", reason="=cmd()")
     row = next(csv.DictReader(io.StringIO(browser.post("/verdicts/export").text)))
     assert (row["job"], row["kind"], row["reason"]) == (full.jobs["analysed"], "roi-wrong", "'=cmd()")
-    assert json.loads(browser.post("/verdicts/export", form="json").text)["reason"] == "=cmd()"
+    document = json.loads(browser.post("/verdicts/export", form="json").text)
+    assert (document["reason"], document["at"][-6:]) == ("=cmd()", "+00:00")
+    (given,) = full.client().get("/api/v1/feedback").text.splitlines()
+    assert list(row) == list(document) == list(json.loads(given))
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx"])

@@ -9,6 +9,7 @@ from PIL import Image
 from node.domain.access import Role
 from node.domain.audit import AuditAction
 from node.domain.lifecycle import JobState
+from node.domain.reporting import ObjectKind
 from tests import factories
 from tests.page import Browser, PageUnderTest, receive, waiting
 
@@ -64,6 +65,24 @@ def test_the_outline_lies_around_the_region(full: PageUnderTest) -> None:
     rows, columns = np.nonzero(drawn)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (31, 64, 39, 80)
     assert not drawn[32:64, 40:80].any()
+
+
+@pytest.mark.parametrize("damage", [b"", b"no DICOM at all", None])
+def test_a_damaged_result_is_said_and_the_case_is_shown(full: PageUnderTest, damage: bytes | None) -> None:
+    """Garbage, nothing, or half of it: no region drawn is not a region that is nowhere."""
+    job = full.jobs["analysed"]
+    (path,) = (one.path for one in full.stores.results.of(job) if one.kind is ObjectKind.SEGMENTATION)
+    content = path.read_bytes()
+    path.chmod(0o600)
+    path.write_bytes(content[: len(content) // 2] if damage is None else damage)
+    client = full.client()
+    answer = client.get(f"/jobs/{job}/slices/2/outline.png")
+    assert (answer.status_code, answer.text.partition(":")[0]) == (409, "STORED_FILE_DAMAGED")
+    assert client.get(f"/jobs/{job}/slices/2/evidence.png").status_code == 200
+    shown = client.get(f"/jobs/{job}")
+    assert shown.status_code == 200
+    assert "The region cannot be shown" in shown.text
+    assert "The evidence map cannot be shown" not in shown.text
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ from authlib.integrations.base_client import OAuthError
 from joserfc.errors import BadSignatureError
 
 from node.domain.access import Role
+from node.errors import UsageError
 from node.settings import OidcSettings
 from node.web import oidc
-from tests.page import PageUnderTest, open_page
+from tests.page import HASHED, PageUnderTest, open_page
 
 SETTINGS = OidcSettings(
     issuer="https://id.example", client_id="celadon", roles={"radiology": Role.READER, "pacs": Role.OPERATOR}
@@ -55,7 +56,10 @@ def page(tmp_path: Path, migrated: Path) -> PageUnderTest:
 @pytest.mark.parametrize(
     ("claims", "status"),
     [({"preferred_username": "carla", "groups": ["pacs"]}, 303), ({"preferred_username": "dora", "groups": []}, 403),
-     ({"groups": ["pacs"]}, 403)],
+     ({"groups": ["pacs"]}, 403), ({"preferred_username": " ", "groups": ["pacs"]}, 403),
+     ({"preferred_username": "a\x00b", "groups": ["pacs"]}, 403),
+     ({"preferred_username": "n" * 59, "groups": ["pacs"]}, 303),
+     ({"preferred_username": "n" * 60, "groups": ["pacs"]}, 403)],
 )  # fmt: skip
 def test_whoever_has_a_name_and_a_role_is_let_in(
     page: PageUnderTest, monkeypatch: pytest.MonkeyPatch, claims: dict[str, Any], status: int
@@ -93,3 +97,18 @@ def test_a_page_with_a_provider_is_not_open(page: PageUnderTest) -> None:
 def test_without_one_there_is_no_such_way(tmp_path: Path, migrated: Path) -> None:
     """404."""
     assert open_page(tmp_path, migrated).client().get(oidc.CALLBACK).status_code == 404
+
+
+def test_people_of_the_provider_are_nobody_with_an_account_here(
+    page: PageUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of one name have verdicts and rows of their own, and who disables one leaves the other signed in."""
+    page.stores.users.add("carla", HASHED, Role.READER)
+    monkeypatch.setattr(oidc, "client", lambda _: FakeProvider({"preferred_username": "carla", "groups": ["pacs"]}))
+    client = page.client()
+    client.get(oidc.CALLBACK)
+    assert "person oidc:carla" in {event.actor for event in page.stores.audit.events()}
+    page.stores.users.disable("carla")
+    assert "oidc:carla" in client.get("/").text
+    with pytest.raises(UsageError):
+        page.stores.users.add("oidc:carla", HASHED, Role.READER)

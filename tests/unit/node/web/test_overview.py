@@ -1,12 +1,15 @@
 """The overview: what moves raises its alarm, what does not raises none, and nothing is said of too little."""
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select, update
 
 from models.reference import Reference
 from node.domain.drift import Histogram
+from node.store import tables
 from node.web import overview as module
 from node.web.overview import AlarmState, Overview, overview
 from tests.page import PageUnderTest
@@ -88,6 +91,20 @@ def test_of_blinded_results_the_distance_is_told_and_no_distribution(page: PageU
     assert all(one.now is None for one in score.drifts)
     assert score.drifts
     assert model.calibrations == ()
+
+
+def test_what_was_blinded_in_the_period_before_is_no_reference_that_is_drawn(page: PageUnderTest) -> None:
+    """A model that was silent until this period; inputs, which tell nothing of a finding, are compared as ever."""
+    watch(page, 200)
+    before = select(tables.observations.c.job_id).where(tables.observations.c.at < NOW - timedelta(days=30))
+    with page.stores.database.write() as connection:
+        hidden = update(tables.findings).where(tables.findings.c.job_id.in_(before)).values(is_blinded=True)
+        connection.execute(hidden)
+    model = seen(page).models[0]
+    assert model.blinded == 0
+    assert model.scores[0].now is not None
+    assert model.scores[0].drifts == ()
+    assert all(one.drifts for one in model.inputs)
 
 
 def test_turnaround_refusals_and_volume_are_counted(page: PageUnderTest) -> None:

@@ -1,12 +1,17 @@
 """Signing in and out."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from node.domain.access import Role
-from node.web.limits import RateLimit
+from node.web import passwords
+from node.web.limits import Gate, RateLimit
 from tests.page import HASHED, PASSWORD, Browser, PageUnderTest
 
 
@@ -52,6 +57,46 @@ def test_too_many_attempts_are_not_looked_at(page: PageUnderTest) -> None:
     codes = [browser.post("/login", name="anna", password=f"wrong {one}").status_code for one in range(11)]
     assert codes == [401] * 10 + [429]
     assert browser.post("/login", name="anna", password=PASSWORD).status_code == 429
+
+
+def test_attempts_at_the_same_moment_are_counted_before_they_are_looked_at(
+    page: PageUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more are looked at than a minute allows, and of those a few at once: each takes 64 MiB."""
+    page.stores.users.add("anna", HASHED, Role.READER)
+    page.site = replace(page.site, sign_ins=RateLimit(10, lambda: 0.0))
+    lock, inside, most, looked_at = threading.Lock(), [0], [0], [0]
+
+    def is_right(*_: object) -> bool:
+        with lock:
+            inside[0] += 1
+            looked_at[0] += 1
+            most[0] = max(most[0], inside[0])
+        time.sleep(0.1)
+        with lock:
+            inside[0] -= 1
+        return False
+
+    monkeypatch.setattr(passwords, "is_right", is_right)
+    browsers = [Browser(page.client()) for _ in range(16)]
+    with ThreadPoolExecutor(len(browsers)) as pool:
+        found = list(pool.map(lambda one: one.post("/login", name="anna", password="wrong").status_code, browsers))  # noqa: S106 — wrong on purpose
+    assert looked_at[0] == found.count(401) <= 10
+    assert found.count(429) >= 6
+    assert most[0] <= 2
+
+
+def test_only_wrong_passwords_count(page: PageUnderTest) -> None:
+    """Neither those that were right, nor those that nobody could look at."""
+    page.stores.users.add("anna", HASHED, Role.READER)
+    page.site = replace(page.site, sign_ins=RateLimit(1, lambda: 0.0), verifying=Gate(2, 0))
+    browser = Browser(page.client())
+    with ExitStack() as crowd:
+        for _ in range(2):
+            crowd.enter_context(page.site.verifying.enter())
+        crowded = browser.post("/login", name="anna", password=PASSWORD)
+    assert (crowded.status_code, "at this moment" in crowded.text) == (503, True)
+    assert [browser.post("/login", name="anna", password=PASSWORD).status_code for _ in range(3)] == [303] * 3
 
 
 def test_rows_that_a_page_asks_for_by_itself_keep_nobody_signed_in(

@@ -1,5 +1,7 @@
 """The worklist as a page."""
 
+import pytest
+
 from node.domain.access import Role
 from tests.page import Browser, PageUnderTest
 
@@ -94,3 +96,11 @@ def test_words_in_an_address_are_shown_only_if_they_are_ours(full: PageUnderTest
 def test_a_case_that_is_not_there_cannot_be_put_first(full: PageUnderTest) -> None:
     """404, as everywhere."""
     assert full.signed_in(Role.OPERATOR).post("/jobs/none/urgent", urgent="true").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "after", ["2026-01-01T00:00:00+00:00 a\x00b", "0001-01-01T00:00:00+14:00 a", "2026-01-01T00:00:00 a", "x y"]
+)
+def test_a_row_that_no_page_has_named_is_no_row(full: PageUnderTest, after: str) -> None:
+    """The list begins at its beginning."""
+    assert "PAT-8" in Browser(full.client()).post("/worklist/rows", after=after).text
