@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from models.bundle_store import Library
 from node.domain.lifecycle import JobState
@@ -54,7 +54,7 @@ class _Case:
     digest: str
     identity: "Identity"
     described: Mapping[str, str]
-    """Columns of labels that the node knows: sex, age, scanner, thickness, who sent it."""
+    """Columns of labels that the node knows: sex, age, scanner, thickness, who sent it, what the images are like."""
 
 
 def evaluate_recorded(settings: Settings, asked: Asked, recorded: Recorded, *, as_json: bool) -> int:
@@ -108,6 +108,7 @@ def _moment(typed: datetime | None) -> datetime | None:
 
 def _case(stores: Stores, job: JobRecord, number: int) -> _Case:
     from models.evaluation.answers import of_document  # noqa: PLC0415 — an extra that may be missing
+    from models.evaluation.cohort_file import INPUT  # noqa: PLC0415 — as above
     from models.evaluation.matching import Identity  # noqa: PLC0415 — as above
 
     document = stores.findings.recorded(job.job_id) if job.state in _WITH_RESULT else None
@@ -121,6 +122,7 @@ def _case(stores: Stores, job: JobRecord, number: int) -> _Case:
         ),
         "thickness_mm": series.attribute("SliceThickness"),
         "centre": series.attribute("InstitutionName"),
+        **{f"{INPUT}{name}": str(value) for name, value in _watched(document).items()},
     }
     accession = line.accession if line is not None else ""
     return _Case(
@@ -130,6 +132,12 @@ def _case(stores: Stores, job: JobRecord, number: int) -> _Case:
         identity=Identity(f"case-{number:05d}", job.study_uid, accession, job.patient_id, series.patient.issuer),
         described=described,
     )
+
+
+def _watched(document: Mapping[str, Any] | None) -> Mapping[str, float]:
+    """What the node has measured of the images of a result, such as the mean HU of the region."""
+    found: Mapping[str, float] = (document or {}).get("observed", {}).get("inputs", {})
+    return found
 
 
 def _age(born: str, studied: str) -> str:

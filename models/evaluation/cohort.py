@@ -79,6 +79,8 @@ class Cohort:
     """Name to a word a case (centre, scanner, sex, bands of age and thickness); empty where unknown."""
     covariates: Mapping[str, Floats] = field(default_factory=dict)
     """Name to a number a case; NaN where unknown."""
+    inputs: Mapping[str, Floats] = field(default_factory=dict)
+    """Name to what was measured of the images of a case; only centres are compared by it. NaN where unknown."""
     overlaps: tuple[Column, ...] = ()
     measurements: tuple[Column, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
@@ -141,6 +143,7 @@ class Cohort:
             follow_ups=tuple(replace(one, months=one.months[rows], events=one.events[rows]) for one in self.follow_ups),
             descriptors={name: _taken(values, rows) for name, values in self.descriptors.items()},
             covariates={name: values[rows] for name, values in self.covariates.items()},
+            inputs={name: values[rows] for name, values in self.inputs.items()},
             overlaps=tuple(one.take(rows) for one in self.overlaps),
             measurements=tuple(one.take(rows) for one in self.measurements),
         )

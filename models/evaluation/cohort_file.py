@@ -20,6 +20,7 @@ labels has not is taken from the rows of the first variant:
     <name>_months, <name>_event      follow-up (0 or 1), such as os and rfs
     reader_<name>                    the class that a person or another method called
     covariate_<name>                 a number for Cox models
+    input_<name>                     a number measured of the images, by which centres are compared
 
 Overlaps of regions and measurements by several observers are columns of either file: see ``observers``.
 
@@ -43,6 +44,7 @@ from node.errors import UsageError
 PROBABILITY: Final = "p_"
 READER: Final = "reader_"
 COVARIATE: Final = "covariate_"
+INPUT: Final = "input_"
 MONTHS: Final = "_months"
 EVENT: Final = "_event"
 NO_LABEL: Final = "no label"
@@ -128,6 +130,7 @@ def read_cohort(predictions: Path, labels: Path | None = None) -> Cohort:
         follow_ups=tuple(_follow_up(name, rows) for name in _follow_ups(columns)),
         descriptors=_descriptors(columns, rows),
         covariates=_covariates(columns, rows),
+        inputs=_numbers({name.removeprefix(INPUT): name for name in columns if name.startswith(INPUT)}, rows),
         overlaps=overlap_columns(measured),
         measurements=measured_columns(measured),
         exclusions=exclusions,
@@ -282,6 +285,11 @@ def _covariates(columns: Sequence[str], rows: Sequence[_Row]) -> dict[str, Float
     named = {column.removeprefix(COVARIATE): column for column in columns if column.startswith(COVARIATE)}
     if "age_years" in columns:
         named["age_years"] = "age_years"
+    return _numbers(named, rows)
+
+
+def _numbers(named: Mapping[str, str], rows: Sequence[_Row]) -> dict[str, Floats]:
+    """Name to the numbers of its column, where anybody has one."""
     found = {name: np.array([row.number(column) for row in rows]) for name, column in named.items()}
     return {name: values for name, values in found.items() if _is_known(values).any()}
 
@@ -307,6 +315,6 @@ def _is_understood(column: str, follow_ups: tuple[str, ...]) -> bool:
         column in _PLAIN
         or is_overlap(column)
         or is_measured(column)
-        or column.startswith((PROBABILITY, READER, COVARIATE))
+        or column.startswith((PROBABILITY, READER, COVARIATE, INPUT))
         or column in {name + end for name in follow_ups for end in (MONTHS, EVENT)}
     )

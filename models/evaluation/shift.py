@@ -101,10 +101,10 @@ def _one(name: str, centre: str, values: Floats, centres: Words, left: Sequence[
 
 
 def _quantities(cohort: Cohort) -> dict[str, Floats]:
-    """Name to a number a case: the probability of the last class by each variant, and every covariate."""
+    """Name to a number a case: each variant's probability of the last class, covariates, what the images are like."""
     last = cohort.classes[-1]
     said = {f"probability of {last}, {one.name}": one.probabilities[:, -1] for one in cohort.variants}
-    return said | dict(cohort.covariates)
+    return said | dict(cohort.covariates) | {f"input {name}": values for name, values in cohort.inputs.items()}
 
 
 def _psi(reference: Floats, now: Floats) -> float:

@@ -54,6 +54,7 @@ HOSTILE_HOSTS: Final = tuple(f"127.0.0.{number}" for number in range(2, 9))
 ECHO_EVERY_S: Final = 0.02
 RECONNECT_AFTER_S: Final = 0.05
 SETTLE_S: Final = 90.0
+STARTS_WITHIN_S: Final = 60.0
 LONGEST_P99_MS: Final = 1000.0
 LARGEST_GROWTH_MB: Final = 150.0
 
@@ -321,6 +322,7 @@ def run(peers: int, seconds: float, certificates: Path | None = None) -> Outcome
         before = _settled(server)
         attackers = subprocess.Popen([sys.executable, "-m", __spec__.name, *arguments])
         try:
+            _attacked(server, attackers)
             latencies, most = _measure(server, seconds, tls)
         finally:
             attackers.kill()
@@ -330,6 +332,15 @@ def run(peers: int, seconds: float, certificates: Path | None = None) -> Outcome
         exit_code = server.stop()
     assert exit_code == 0, "the server did not end as it should"
     return _outcome(latencies, before, most, after)
+
+
+def _attacked(server: Served, attackers: subprocess.Popen[bytes]) -> None:
+    """Wait for the first of them: a machine that is busy starts a process slowly."""
+    deadline = time.monotonic() + STARTS_WITHIN_S
+    while server.usage().connections == 0:
+        assert attackers.poll() is None, "the attackers ended"
+        assert time.monotonic() < deadline, "nobody attacked"
+        time.sleep(0.05)
 
 
 def _measure(

@@ -101,11 +101,11 @@ def gtrnet() -> Gtrnet:
 
 @pytest.fixture
 def spoil(tmp_path: Path) -> Callable[..., Path]:
-    """A copy of a shipped bundle whose ``celadon`` section was changed by a function."""
+    """A copy of a bundle, GTRNet's with weights from a seed, whose ``celadon`` section was changed by a function."""
 
     def copy(name: str, change: Callable[[dict[str, Any]], Any]) -> Path:
         target = tmp_path / name
-        shutil.copytree(shipped(name), target)
+        shutil.copytree(drawn(name) if name == "gtrnet" else shipped(name), target)
         file = target / "configs" / "metadata.json"
         values = json.loads(file.read_text(encoding="utf-8"))
         change(values["celadon"])

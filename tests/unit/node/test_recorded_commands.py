@@ -126,6 +126,16 @@ def test_what_the_node_knows_of_a_case_makes_subgroups(
     assert {one["descriptor"] for one in variant["subgroups"]} == {"sex", "age_years", "scanner", "thickness_mm"}
 
 
+def test_what_the_node_measured_of_the_images_is_compared_between_centres(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each case has a column of it; a model's scores may hide that a scanner is another one."""
+    run(site, tmp_path, capsys)
+    with (tmp_path / "out" / "labels.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert all(float(row["input_hu_sd"]) >= 0 and row["input_hu_mean"] for row in rows if row["label"])
+
+
 def test_another_time_is_another_cohort(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """``since`` and ``until`` are of the series' completion, in local time."""
     moments = sorted(job.completed_at for job in site.stores.jobs.jobs() if job.completed_at)
