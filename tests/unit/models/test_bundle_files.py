@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from models import bundle_files
-from models.bundle import shipped
 from models.bundle_files import MIB, contents, digest
 from node.domain.reasons import BundleFault
 from node.errors import BundleError
+from tests.drawn import drawn
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A copy of a shipped bundle."""
-    return Path(shutil.copytree(shipped("gtrnet"), tmp_path / "bundle"))
+    """A copy of a bundle without weights."""
+    return Path(shutil.copytree(drawn("gtrnet"), tmp_path / "bundle"))
 
 
 def refused(path: Path) -> BundleError:
@@ -41,7 +41,7 @@ def test_the_digest_is_the_one_that_is_described(path: Path) -> None:
 def test_the_digest_is_that_of_the_content_alone(path: Path) -> None:
     """A copy elsewhere, with other times, has the same digest."""
     os.utime(path / "docs" / "README.md", (0, 0))
-    assert digest(path) == digest(shipped("gtrnet"))
+    assert digest(path) == digest(drawn("gtrnet"))
 
 
 @pytest.mark.parametrize("name", ["configs/metadata.json", "docs/README.md", "models/model.safetensors"])

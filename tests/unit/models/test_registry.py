@@ -9,6 +9,7 @@ import pytest
 from models.bundle import Bundle, shipped
 from models.registry import PREDICTORS, SEGMENTERS, resolve
 from node.domain.ports import Predictor, Segmenter
+from tests.drawn import drawn
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -40,7 +41,7 @@ def test_every_segmenter_fits_its_port(name: str) -> None:
 def test_every_predictor_fits_its_port(name: str, request: pytest.FixtureRequest) -> None:
     """A loaded predictor implements the port, and its identity and anatomy are those of its bundle."""
     predictor = request.getfixturevalue(name)
-    bundle = Bundle.open(shipped(name))
+    bundle = Bundle.open(drawn(name) if name == "gtrnet" else shipped(name))
     assert isinstance(predictor, Predictor)
     assert predictor.identity == bundle.identity()
     assert predictor.anatomy is bundle.anatomy

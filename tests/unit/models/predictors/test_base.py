@@ -187,7 +187,7 @@ def test_no_case_is_no_answer(predictor: Predictor) -> None:
 
 def test_warm_changes_the_speed_and_not_the_answer(case: Case, predictor: Predictor, tmp_path: Path) -> None:
     """On the fast path the probabilities stay within 1e-4 and the map is the same to the eye; what it needs is kept."""
-    fresh = type(predictor)(Bundle.open(shipped(predictor.name)), cache=tmp_path)
+    fresh = type(predictor)(Bundle.open(drawn(predictor.name)), cache=tmp_path)
     before = fresh.predict(case)
     fresh.warm()
     after = fresh.predict(case)
