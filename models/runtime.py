@@ -196,14 +196,20 @@ class _Compiled:
         # The result goes where nobody else writes: OpenVINO's own buffer is overwritten by the next call.
         maps = np.empty(self._shape, dtype=np.float32)
         try:
-            for index, each in enumerate(inputs):
-                full = nn.functional.pad(each, (0, 0) * (each.ndim - 1) + (0, self._batch - each.shape[0]))
-                self._request.set_input_tensor(index, openvino.Tensor(full.contiguous().numpy(), shared_memory=True))
+            # All of them are held until it has run: OpenVINO reads their memory and does not keep it.
+            full = [self._filled(each).numpy() for each in inputs]
+            for index, each in enumerate(full):
+                self._request.set_input_tensor(index, openvino.Tensor(each, shared_memory=True))
             self._request.set_output_tensor(openvino.Tensor(maps, shared_memory=True))
             self._request.infer()
         except RuntimeError as error:
             raise Fatal(f"the compiled network failed: {_first_line(error)}") from error
         return torch.from_numpy(maps)
+
+    def _filled(self, images: Tensor) -> Tensor:
+        """(up to ``batch``, ...) to (``batch``, ...)."""
+        missing = self._batch - images.shape[0]
+        return nn.functional.pad(images, (0, 0) * (images.ndim - 1) + (0, missing)).contiguous()
 
 
 def _compile(cut: Cut) -> "CompiledModel":

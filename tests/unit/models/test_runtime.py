@@ -77,6 +77,23 @@ def test_any_number_of_images_gives_what_plain_torch_gives(cut: Cut, images: Ten
     assert torch.allclose(found(images[:count]), plain(images[:count]), atol=1e-5)
 
 
+def test_every_input_is_read_as_it_is() -> None:
+    """Of several, none from memory that something else has been given meanwhile."""
+    network = Small()
+
+    def both(one: Tensor, other: Tensor) -> Tensor:
+        return network.maps(one) + network.maps(other)
+
+    generator = torch.Generator().manual_seed(4)
+    pairs = [tuple(torch.randn(3, 3, 160, 120, generator=generator) for _ in range(2)) for _ in range(8)]
+    part = Part(both, {"conv": network.conv, "norm": network.norm})
+    expected = [both(*pair) for pair in pairs]
+    found = fast(Cut(part, pairs[0], network.probabilities, 3), KEY, CPU)
+    assert found is not part
+    for pair, maps in zip(pairs, expected, strict=True):
+        torch.testing.assert_close(found(*pair), maps, atol=1e-4, rtol=1e-4)
+
+
 def test_results_are_not_overwritten(cut: Cut, images: Tensor) -> None:
     """Maps stay what they were when the trunk runs again."""
     found = fast(cut, KEY, CPU)

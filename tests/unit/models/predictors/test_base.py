@@ -185,6 +185,14 @@ def test_no_case_is_no_answer(predictor: Predictor) -> None:
     assert predictor.predict_many(()) == ()
 
 
+@pytest.mark.parametrize("made", [Gtrnet, Porcelain])
+def test_what_ships_runs_on_the_fast_path(made: type[Gtrnet] | type[Porcelain]) -> None:
+    """Its own weights give there what they give in plain torch."""
+    predictor = made(Bundle.open(shipped(made.name)))
+    predictor.warm()
+    assert not isinstance(predictor._trunk, torch.nn.Module)
+
+
 def test_warm_changes_the_speed_and_not_the_answer(case: Case, predictor: Predictor, tmp_path: Path) -> None:
     """On the fast path the probabilities stay within 1e-4 and the map is the same to the eye; what it needs is kept."""
     fresh = type(predictor)(Bundle.open(drawn(predictor.name)), cache=tmp_path)
