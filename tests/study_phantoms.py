@@ -20,7 +20,7 @@ from models.training.phantom_cohort import crop, pancreatic
 SEED: Final = 77
 MARGIN_MM: Final = 20.0
 EXTERNAL_SHARE: Final = 4
-"""Every fourth case is of the external set."""
+"""Every fourth pair of a low and a high case is of the external set."""
 
 
 def main() -> int:
@@ -55,7 +55,7 @@ def write_cohort(folder: Path, cases: int) -> Path:
         values = {value.variable.value: str(value.value) for value in one.clinical.values}
         months, end = generator.exponential(12 if one.label else 36), generator.uniform(12, 60)
         known = (f"{min(months, end):.2f}", str(int(months <= end)), *(values.get(name, "") for name, _ in variables))
-        which = "external" if number % EXTERNAL_SHARE == EXTERNAL_SHARE - 1 else "development"
+        which = "external" if number // 2 % EXTERNAL_SHARE == EXTERNAL_SHARE - 1 else "development"
         label = ("low", "high")[one.label]
         lines.append(",".join((one.id, f"{number}.nii.gz", f"{number}-mask.nii.gz", label, which, *known)))
     (folder / "cohort.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
