@@ -42,7 +42,7 @@ _PREDICTS_S: Final = 3 * LEASE.total_seconds()
 _LIBRARIES: Final = ("/usr/lib/*/faketime/libfaketimeMT.so.1", "/usr/lib/faketime/libfaketimeMT.so.1")
 
 
-def library() -> Path | None:
+def libfaketime() -> Path | None:
     """Libfaketime for programs with threads; None when it is not installed."""
     return next((path for pattern in _LIBRARIES for path in Path("/").glob(pattern[1:])), None)
 
@@ -69,7 +69,7 @@ class Clock:
     def environment(self) -> dict[str, str]:
         """What a process needs to go by it."""
         return {
-            "LD_PRELOAD": str(library()),
+            "LD_PRELOAD": str(libfaketime()),
             "FAKETIME_TIMESTAMP_FILE": str(self.file),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
@@ -296,7 +296,7 @@ def scene(folder: Path, name: str, extra: dict[str, str] | None = None) -> Itera
 
 def matrix(say: Callable[[str], None]) -> bool:
     """Every scenario with every step, printed; whether every promise was kept."""
-    if library() is None:
+    if libfaketime() is None:
         say("skipped: libfaketime is not installed (apt-get install faketime)")
         return True
     say(header_line())

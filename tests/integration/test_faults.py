@@ -112,7 +112,7 @@ def test_a_clock_that_is_set_back_an_hour_holds_up_nothing(
     scenario: Callable[[Path, int], clock.Row], tmp_path: Path
 ) -> None:
     """What was leased or put off is taken up when it would have been, not when the old time comes again."""
-    require("libfaketime", clock.library())
+    require("libfaketime", clock.libfaketime())
     row = scenario(tmp_path / "site", -clock.HOUR_S)
     assert row.verdict.remarks == ()
     assert row.is_clean, row
@@ -120,7 +120,7 @@ def test_a_clock_that_is_set_back_an_hour_holds_up_nothing(
 
 def test_a_clock_that_is_set_forward_an_hour_takes_nobody_for_dead(tmp_path: Path) -> None:
     """The worker that has the job keeps it, although another one waits for work."""
-    require("libfaketime", clock.library())
+    require("libfaketime", clock.libfaketime())
     row = clock.working(tmp_path / "site", clock.HOUR_S)
     assert row.claims == 1
     assert row.is_clean, row
