@@ -219,12 +219,12 @@ class Roi:
     @property
     def volume_ml(self) -> float:
         """The volume of the region in millilitres, by voxel summation."""
-        return float(self.mask.sum()) * self.geometry.voxel_volume_mm3 / CUBIC_MILLIMETRES_PER_MILLILITRE
+        return float(np.count_nonzero(self.mask)) * self.geometry.voxel_volume_mm3 / CUBIC_MILLIMETRES_PER_MILLILITRE
 
     @property
     def largest_slice(self) -> int:
         """The index of the slice with the largest in-plane area; the first of several."""
-        # Counted plane by plane: a sum would turn every voxel into an eight-byte number first.
+        # Counted: a sum would turn every voxel into an eight-byte number first.
         return int(np.argmax([np.count_nonzero(plane) for plane in self.mask]))
 
 
