@@ -27,10 +27,12 @@ from tests.page import Browser, PageUnderTest, furnished, open_page
 from tests.unit.workers.test_analysis import Site as Node
 
 CANARY = "Xyzzyq^Canaria"
-NUMBER = "CANARY-70417"
-WORDS = ("Xyzzyq", "Canaria", "CANARY", "70417")
+# As long as an accession number may be: fewer digits stand in a time or an identifier by chance, now and then.
+NUMBER = "CANARY7041938256"
+BIRTH_DATE = "19170417"
+WORDS = ("Xyzzyq", "Canaria", "CANARY", "7041938256", BIRTH_DATE)
 HEADER = {
-    "PatientName": CANARY, "PatientID": NUMBER, "AccessionNumber": NUMBER, "PatientBirthDate": "19170417",
+    "PatientName": CANARY, "PatientID": NUMBER, "AccessionNumber": NUMBER, "PatientBirthDate": BIRTH_DATE,
     "SeriesDescription": CANARY, "StudyDescription": CANARY, "ProtocolName": CANARY, "StationName": NUMBER,
     "InstitutionName": CANARY,
 }  # fmt: skip
@@ -69,8 +71,9 @@ def ours() -> list[Callable[[], BaseException]]:
 
 
 def hits(text: str) -> list[str]:
-    """What of the canary is in a text."""
-    return [word for word in WORDS if word.lower() in text.lower()]
+    """What of the canary is in a text, each with what stands about it."""
+    found = ((word, text.lower().find(word.lower())) for word in WORDS)
+    return [f"{word}: {text[max(0, at - 80) : at + 80]}" for word, at in found if at >= 0]
 
 
 @pytest.fixture
