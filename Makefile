@@ -16,7 +16,7 @@ setup: $(STAMP)  ## make .venv and install Celadon with its test tools
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Celadon needs Python 3.11 or newer'; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo 'apt-get install python3-venv, then again'; exit 1; }
-	$(PIP) install -e '.[models,evaluation,postgresql,fleet,test]'
+	$(PIP) install -e '.[models,evaluation,postgresql,fleet,s3,test]'
 	@touch $@
 
 demo: setup      ## a real CT from a PACS, through the node, and back to the PACS
@@ -46,7 +46,7 @@ faults: setup servers  ## the matrices of faults, each with its table: kills, di
 	$(MAKE) fuzz
 
 bench: setup servers  ## the benchmarks: tables with ratios from one run
-	$(PIP) install -e '.[models,evaluation,postgresql,fleet,test,bench]'
+	$(PIP) install -e '.[models,evaluation,postgresql,fleet,s3,test,bench]'
 	$(BIN)/python -m tests.bench
 
 simulations: setup  ## whether intervals cover, tests keep their size and power grows, in 1,000 cohorts each

@@ -12,8 +12,8 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from multiprocessing.process import BaseProcess
@@ -112,6 +112,8 @@ class Fleet:
     analysers: list[_Analyser] = field(default_factory=list)
     others: list[BaseProcess] = field(default_factory=list)
     poisoned: list[Sender] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    """What a fault has seen that should not have been."""
     _over: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
@@ -326,36 +328,55 @@ def poisoned(fleet: Fleet, each: int = 1, good: int = 50) -> None:
     fleet.send(good)
 
 
-SCENARIOS: Final[dict[str, Fault]] = {
-    "redis killed": broker_killed,
-    "redis flushed": broker_flushed,
-    "redis cut off": broker_cut_off,
-    "redis absent at publish": broker_absent,
-    "postgresql restarted": database_restarted,
-    "workers killed": worker_killed,
-    "worker stopped 60 s": worker_stopped,
-    "clocks 5 min apart": clocks_differ,
-    "3 poison among 50": poisoned,
-}
-
-
 @contextmanager
 def fleet_in(folder: Path, server: PrivatePostgresql, name: str) -> Iterator[Fleet]:
     """A fleet of its own, at work."""
     url = new_database(server.url, name)
     with running_redis() as redis, Archive() as archive:
         site = FleetSite(folder, url, archive.peer, broker_url=redis.url)
-        fleet = Fleet(site, archive, redis, server, Sender(site, name), Database(url))
-        try:
-            fleet.start()
+        with at_work(Fleet(site, archive, redis, server, Sender(site, name), Database(url))) as fleet:
             yield fleet
-        finally:
-            fleet.stop()
 
 
-def torment(folder: Path, server: PrivatePostgresql, scenario: str, fault: Fault, name: str) -> Row:
+@contextmanager
+def at_work(fleet: Fleet) -> Iterator[Fleet]:
+    """Start a fleet, and end it."""
+    try:
+        fleet.start()
+        yield fleet
+    finally:
+        fleet.stop()
+
+
+Opener = Callable[[Path, PrivatePostgresql, str], AbstractContextManager[Fleet]]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A fault, and the fleet that it happens to."""
+
+    fault: Fault
+    opened: Opener = fleet_in
+
+
+SCENARIOS: Final[dict[str, Scenario]] = {
+    "redis killed": Scenario(broker_killed),
+    "redis flushed": Scenario(broker_flushed),
+    "redis cut off": Scenario(broker_cut_off),
+    "redis absent at publish": Scenario(broker_absent),
+    "postgresql restarted": Scenario(database_restarted),
+    "workers killed": Scenario(worker_killed),
+    "worker stopped 60 s": Scenario(worker_stopped),
+    "clocks 5 min apart": Scenario(clocks_differ),
+    "3 poison among 50": Scenario(poisoned),
+}
+
+
+def torment(
+    folder: Path, server: PrivatePostgresql, scenario: str, fault: Fault, name: str, opened: Opener = fleet_in
+) -> Row:
     """One row."""
-    with fleet_in(folder, server, name) as fleet:
+    with opened(folder, server, name) as fleet:
         fleet.send(1)
         fleet.rest()
         before_s = fleet.probe()
@@ -367,7 +388,7 @@ def torment(folder: Path, server: PrivatePostgresql, scenario: str, fault: Fault
         fleet.rest()
         held = fleet.struck_out()
         verdict = Judge(fleet.site, fleet.archive, fleet.database).judge(fleet.sender)
-        remarks = (*_misjudged(fleet, held), *verdict.remarks)
+        remarks = (*fleet.remarks, *_misjudged(fleet, held), *verdict.remarks)
         return Row(scenario, verdict, added_s, fleet.claims(), len(held), remarks)
 
 
@@ -381,15 +402,16 @@ def _misjudged(fleet: Fleet, held: dict[str, str]) -> Iterator[str]:
     )
 
 
-def matrix(only: Sequence[str], say: Callable[[str], None]) -> bool:
-    """Every scenario, printed; whether every promise was kept."""
+def matrix(scenarios: Mapping[str, Scenario], say: Callable[[str], None]) -> bool:
+    """Every one of ``scenarios``, printed; whether every promise was kept."""
     say(header_line())
     kept = True
     folder = Path(tempfile.mkdtemp(prefix="celadon-fleet-"))
     try:
         with running_postgresql() as server:
-            for number, scenario in enumerate(only):
-                row = torment(folder / f"fleet{number}", server, scenario, SCENARIOS[scenario], f"fleet{number}")
+            for number, (name, one) in enumerate(scenarios.items()):
+                place = f"fleet{number}"
+                row = torment(folder / place, server, name, one.fault, place, one.opened)
                 say(table_line(row))
                 for remark in row.remarks:
                     say(f"    {remark}")

@@ -112,6 +112,11 @@ class Site:
             "CELADON_RULES": json.dumps([{"predictor": "fake", "when": {"RoiAnatomy": "pancreas"}}]),
         }
 
+    def stored(self) -> dict[str, bytes]:
+        """Every blob by its name."""
+        paths = (self.folder / "blobs").glob("*/*")
+        return {path.name: path.read_bytes() for path in paths if path.suffix != ".part"}
+
     def start(self, role: Role, failpoint: str = "") -> BaseProcess:
         """Start a process, with a failpoint when one is named; returns once it is ready, or has died of it already."""
         process, read_end, log = self.fork(role, {VARIABLE: failpoint})
