@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test faults fuzz attacks simulations bench phantom-trial cohort-trial study bundles servers lint format clean
+.PHONY: help setup demo test test-postgresql faults fuzz attacks simulations bench phantom-trial cohort-trial study bundles servers lint format clean
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 16
@@ -32,6 +32,12 @@ $(AXE):
 
 test: setup servers $(AXE)  ## everything (one worker a core)
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile
+
+ON_BOTH := faults fleet delivery runbook blobs_elsewhere bad_input turned_series
+
+test-postgresql: setup servers  ## what `make test` does on SQLite of store, faults and acceptance, on PostgreSQL
+	ENGINE=postgresql OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile \
+		tests/unit/node/store tests/acceptance $(addprefix tests/integration/test_,$(ON_BOTH:=.py))
 
 faults: setup servers  ## the matrices of faults, each with its table: kills, disks, hostile peers, fuzzing (an hour)
 	$(BIN)/python -m tests.faults durability

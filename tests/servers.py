@@ -68,6 +68,11 @@ class PrivatePostgresql:
         return f"postgresql+psycopg://celadon@/{{}}?host={self._folder}"
 
     @property
+    def folder(self) -> Path:
+        """Where its socket is."""
+        return self._folder
+
+    @property
     def _data(self) -> Path:
         return self._folder / "data"
 

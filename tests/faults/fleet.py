@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
@@ -83,15 +84,21 @@ class _Forked:
         return self._process.exitcode
 
 
-class _Analyser(_Child):
+class Analyser(_Child):
     """The supervisor's own child, forked from what has imported everything: a restart costs milliseconds."""
 
     def use(self, site: Site) -> None:
+        """Be one of that site's."""
         self._site = site
 
+    def fork(self) -> tuple[BaseProcess, Connection, Path]:
+        """Start the process."""
+        return self._site.fork(Role.ANALYSER, {}, LEASE)
+
     def start(self) -> None:
+        """As the supervisor does it."""
         self._close_pipe()
-        process, connection, _ = self._site.fork(Role.ANALYSER, {}, LEASE)
+        process, connection, _ = self.fork()
         self.ready_fd = os.dup(connection.fileno())
         connection.close()
         self.process = _Forked(process)  # type: ignore[assignment]  # as far as it is used
@@ -109,18 +116,21 @@ class Fleet:
     postgresql: PrivatePostgresql
     sender: Sender
     database: Database
-    analysers: list[_Analyser] = field(default_factory=list)
+    analysers: list[Analyser] = field(default_factory=list)
     others: list[BaseProcess] = field(default_factory=list)
     poisoned: list[Sender] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     """What a fault has seen that should not have been."""
+    kinds: tuple[type[Analyser], ...] = (Analyser,)
+    """Of the analysers, in turn."""
     _over: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
         """Start every process, and the supervisor's watch."""
         striker = _Striker(JobStore(self.database), Counters(self.database))
         for number in range(ANALYSERS):
-            child = _Analyser(Filled(f"analyser {number + 1}", (), limits=LIMITS), {}, striker.strike)
+            kind = self.kinds[number % len(self.kinds)]
+            child = kind(Filled(f"analyser {number + 1}", (), limits=LIMITS), {}, striker.strike)
             child.use(self.site)
             child.start()
             child.wait_ready(time.monotonic() + 60)
@@ -190,10 +200,11 @@ class Fleet:
     def _probe(self) -> float:
         self.send()
         begun, uid = time.monotonic(), self.sender.series[-1]
-        assert wait_for(lambda: self._is_done(uid), _RESTS_WITHIN_S), "a series never came through"
+        assert wait_for(lambda: self.is_done(uid), _RESTS_WITHIN_S), "a series never came through"
         return time.monotonic() - begun
 
-    def _is_done(self, uid: str) -> bool:
+    def is_done(self, uid: str) -> bool:
+        """Whether a series is done."""
         with self.database.read() as connection:
             query = select(jobs.c.id).where(jobs.c.series_uid == uid, jobs.c.state == JobState.DONE.value)
             return connection.execute(query).first() is not None
@@ -357,6 +368,8 @@ class Scenario:
 
     fault: Fault
     opened: Opener = fleet_in
+    why_not: Callable[[], str] = str
+    """Why it cannot be had here; empty where it can."""
 
 
 SCENARIOS: Final[dict[str, Scenario]] = {
@@ -410,6 +423,9 @@ def matrix(scenarios: Mapping[str, Scenario], say: Callable[[str], None]) -> boo
     try:
         with running_postgresql() as server:
             for number, (name, one) in enumerate(scenarios.items()):
+                if reason := one.why_not():
+                    say(f"{name:26} not run: {reason}")
+                    continue
                 place = f"fleet{number}"
                 row = torment(folder / place, server, name, one.fault, place, one.opened)
                 say(table_line(row))

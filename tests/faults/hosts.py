@@ -1,4 +1,4 @@
-"""Several hosts that share no file system: each process has a data folder of its own, the blobs are in a bucket."""
+"""Several hosts: processes that share no folder and have their blobs in a bucket, and a worker at the end of a link."""
 
 import threading
 import time
@@ -11,21 +11,29 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
 
+from sqlalchemy import select
+
+from node import log
+from node.domain.lifecycle import JobState, Step
 from node.settings import S3Settings
 from node.store.copies import Copies
 from node.store.s3 import Bucket
 from node.store.s3_blobs import S3Blobs
 from node.store.session import Database
-from tests.faults.fleet import Fleet, FleetSite, Scenario, at_work, wait_for
+from node.store.tables import jobs
+from tests.faults.fleet import ANALYSERS, LEASE, Analyser, Fleet, FleetSite, Scenario, at_work, wait_for
 from tests.faults.judge import Archive, Sender
 from tests.faults.kills import new_database
-from tests.faults.processes import Role
+from tests.faults.links import MEETING, Link, Relay, why_not
+from tests.faults.processes import SLOW, Role
 from tests.servers import PrivatePostgresql, PrivateS3, running_redis, running_s3
 
 _TIMEOUT_S: Final = 2.0
 _AWAY_S: Final = 3.0
 _SERIES: Final = 6
 _OUT_OF_RESOURCES: Final = 0xA700
+_CUT_S: Final = 8.0
+"""Longer than a lease, and shorter than it takes a connection to give up: what was to be written is written late."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,4 +101,111 @@ def store_killed(fleet: Fleet) -> None:
         fleet.remarks.append(f"refused otherwise than Out of Resources: {', '.join(f'0x{one:04X}' for one in wrong)}")
 
 
-SCENARIOS: Final[dict[str, Scenario]] = {"s3 killed": Scenario(store_killed, hosts_in)}
+class Remote(Analyser):
+    """An analyser on a host of its own, at the other end of a link."""
+
+    link: Link
+
+    def fork(self) -> tuple[BaseProcess, Connection, Path]:
+        """Start it there."""
+        site = self._site
+        assert isinstance(site, LinkedSite)
+        meeting = site.folder.with_name(f"{site.folder.name}.meeting")
+        left = Path(f"{meeting}.left")
+        left.unlink(missing_ok=True)
+        forked = site.fork(Role.ANALYSER, {**site.beyond, MEETING: str(meeting)}, LEASE)
+        assert wait_for(lambda: left.exists() and bool(left.read_text()), 60), "the process did not leave the network"
+        site.link.join(int(left.read_text()))
+        meeting.touch()
+        return forked
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkedSite(FleetSite):
+    """A site with a link to another host."""
+
+    link: Link
+    beyond: Mapping[str, str]
+    """Where the database and the broker are, as seen from there."""
+
+
+@contextmanager
+def linked_in(folder: Path, server: PrivatePostgresql, name: str) -> Iterator[Fleet]:
+    """A fleet of its own, one of whose analysers is on another host: it reaches the database by a link alone."""
+    url = new_database(server.url, name)
+    link = Link()
+    with running_redis() as redis, Archive() as archive:
+        database = Relay(link.here, f"{server.folder}/.s.PGSQL.5432")
+        broker = Relay(link.here, ("127.0.0.1", redis.port))
+        beyond = {
+            "CELADON_DATABASE_URL": f"postgresql+psycopg://celadon@{link.here}:{database.port}/{name}",
+            "CELADON_BROKER_URL": f"redis://{link.here}:{broker.port}/0",
+        }
+        site = LinkedSite(folder, url, archive.peer, broker_url=redis.url, link=link, beyond=beyond)
+        fleet = Fleet(site, archive, redis, server, Sender(site, name), Database(url), kinds=(Remote, Analyser))
+        try:
+            with at_work(fleet):
+                yield fleet
+        finally:
+            for one in (database, broker, link):
+                one.remove() if isinstance(one, Link) else one.close()
+
+
+def link_cut(fleet: Fleet) -> None:
+    """The link of a worker at its case is cut for longer than its lease, and mended: its late write is discarded."""
+    assert isinstance(fleet.site, LinkedSite)
+    remote = fleet.analysers[0]
+    assert remote.process is not None
+    # Its supervisor is over there with it, and thinks nothing of a step that takes some seconds.
+    remote.watch = None
+    slow = Sender(fleet.site, "slow", size=SLOW)
+    for _ in range(2 * ANALYSERS):
+        slow.send_until_acknowledged(slow.next_series())
+    job = _predicting(fleet, f":{remote.process.pid}")
+    fleet.site.link.cut()
+    cut = time.monotonic()
+    try:
+        fleet.send(_SERIES)
+        if not wait_for(lambda: _state(fleet, job) == JobState.DONE, 60):
+            fleet.remarks.append("nobody took the case over while its worker was cut off")
+        time.sleep(max(0.0, cut + _CUT_S - time.monotonic()))
+    finally:
+        fleet.site.link.mend()
+    if not wait_for(lambda: _discarded(fleet, job), 60):
+        fleet.remarks.append("the worker that was cut off never found that its case had moved on")
+    fleet.rest()
+    fleet.remarks += [f"not done: {uid}" for uid in slow.series if not fleet.is_done(uid)]
+
+
+def _predicting(fleet: Fleet, owner: str) -> str:
+    """The job at whose prediction a worker is."""
+    found: list[str] = []
+
+    def look() -> bool:
+        query = select(jobs.c.id).where(
+            jobs.c.state == JobState.RUNNING.value,
+            jobs.c.step == Step.PREDICT.value,
+            jobs.c.lease_owner.endswith(owner),
+        )
+        with fleet.database.read() as connection:
+            found.extend(connection.scalars(query))
+        return bool(found)
+
+    assert wait_for(look, 60), "the worker on the other host never got a case"
+    return found[0]
+
+
+def _state(fleet: Fleet, job: str) -> str | None:
+    with fleet.database.read() as connection:
+        return connection.scalar(select(jobs.c.state).where(jobs.c.id == job))
+
+
+def _discarded(fleet: Fleet, job: str) -> bool:
+    said = fleet.site.folder.with_name(f"{fleet.site.folder.name}.{Role.ANALYSER}.log").read_text()
+    return any(log.JOB_FENCED in line and job in line for line in said.splitlines())
+
+
+SCENARIOS: Final[dict[str, Scenario]] = {
+    "s3 killed": Scenario(store_killed, hosts_in),
+    "link cut 8 s": Scenario(link_cut, linked_in, why_not),
+}
