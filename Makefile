@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test faults fuzz attacks simulations bench phantom-trial cohort-trial study bundles servers lint format clean
+.PHONY: help setup demo test test-postgresql faults fuzz attacks simulations bench phantom-trial cohort-trial study bundles servers lint format clean
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 16
@@ -16,7 +16,7 @@ setup: $(STAMP)  ## make .venv and install Celadon with its test tools
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Celadon needs Python 3.11 or newer'; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo 'apt-get install python3-venv, then again'; exit 1; }
-	$(PIP) install -e '.[models,evaluation,postgresql,fleet,test]'
+	$(PIP) install -e '.[models,evaluation,postgresql,fleet,s3,test]'
 	@touch $@
 
 demo: setup      ## a real CT from a PACS, through the node, and back to the PACS
@@ -33,6 +33,12 @@ $(AXE):
 test: setup servers $(AXE)  ## everything (one worker a core)
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile
 
+ON_BOTH := faults fleet delivery runbook blobs_elsewhere bad_input turned_series
+
+test-postgresql: setup servers  ## what `make test` does on SQLite of store, faults and acceptance, on PostgreSQL
+	ENGINE=postgresql OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile \
+		tests/unit/node/store tests/acceptance $(addprefix tests/integration/test_,$(ON_BOTH:=.py))
+
 faults: setup servers  ## the matrices of faults, each with its table: kills, disks, hostile peers, fuzzing (an hour)
 	$(BIN)/python -m tests.faults durability
 	$(BIN)/python -m tests.faults disk
@@ -46,7 +52,7 @@ faults: setup servers  ## the matrices of faults, each with its table: kills, di
 	$(MAKE) fuzz
 
 bench: setup servers  ## the benchmarks: tables with ratios from one run
-	$(PIP) install -e '.[models,evaluation,postgresql,fleet,test,bench]'
+	$(PIP) install -e '.[models,evaluation,postgresql,fleet,s3,test,bench]'
 	$(BIN)/python -m tests.bench
 
 simulations: setup  ## whether intervals cover, tests keep their size and power grows, in 1,000 cohorts each

@@ -255,7 +255,9 @@ def _export_images(
         patient = canonical.get(own, own)
         if patient not in patients:
             continue
-        for instance in stores.inbox.series(uid).instances:
+        instances = stores.inbox.series(uid).instances
+        stores.blobs.bring(instance.path for instance in instances if instance.path is not None)
+        for instance in instances:
             if instance.path is None:
                 continue
             try:

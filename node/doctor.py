@@ -26,7 +26,7 @@ from node.dicom.sending import echo
 from node.doorbell import TRANSPORT
 from node.errors import BundleError, CeladonError, Retryable, UsageError
 from node.settings import ClientTlsSettings, FolderSettings, PacsSettings, Settings, StowSettings
-from node.stores import BYTES_PER_GB, Stores, open_database
+from node.stores import BYTES_PER_GB, Stores, open_bucket, open_database
 
 SOON: Final = timedelta(days=30)
 """A certificate that ends within this is worth a word."""
@@ -39,9 +39,8 @@ _PLENTY: Final = 2
 
 def examine(settings: Settings) -> tuple[Check, ...]:
     """Every check, in the order in which they are worth mending; without a database the rest of it is not asked."""
-    checks = [_database(settings)]
-    if checks[0].verdict is not Verdict.FAIL:
-        stores = Stores.open(settings)
+    checks = [_database(settings), *_blobs(settings)]
+    if checks[0].verdict is not Verdict.FAIL and (stores := _stores(settings)) is not None:
         checks += [_clock(stores), *_queue(stores), *check_clinical(settings, stores)]
     checks += [_disk(settings), *_bundles(settings), *_destinations(settings), *_certificates(settings)]
     return (*checks, _broker(settings), _gpus(settings))
@@ -56,6 +55,29 @@ def _database(settings: Settings) -> Check:
     except CeladonError as exc:
         return Check("database", Verdict.FAIL, str(exc), "celadon db upgrade")
     return Check("database", Verdict.OK, f"{settings.url.partition(':')[0]}, its schema is current")
+
+
+def _stores(settings: Settings) -> Stores | None:
+    """None when the blobs cannot even be asked for, which their own line tells."""
+    try:
+        return Stores.open(settings)
+    except CeladonError:
+        return None
+
+
+def _blobs(settings: Settings) -> Iterator[Check]:
+    """Where images and results are kept, unless that is ``data_dir``, which is looked at anyway."""
+    if (folder := settings.blobs.folder) is not None:
+        yield _room("blobs", folder, "blobs.folder", settings.dicom.min_free_gb)
+    if (s3 := settings.blobs.s3) is not None:
+        where = f"bucket {s3.bucket}" + (f" at {s3.endpoint}" if s3.endpoint else "")
+        mend = "blobs.s3.*: start the store, make the bucket, let us list, read, write and delete"
+        yield _tried(
+            "blobs",
+            f"{where} is written, read and emptied",
+            f"{mend}; until then images are refused (0xA700) and cases wait",
+            lambda: open_bucket(settings, s3).try_out(),
+        )
 
 
 def _clock(stores: Stores) -> Check:
@@ -82,20 +104,25 @@ def _queue(stores: Stores) -> Iterator[Check]:
 
 def _disk(settings: Settings) -> Check:
     folder = settings.data_dir if settings.data_dir.exists() else settings.data_dir.absolute().parent
+    return _room("disk", folder, "data_dir", settings.least_free_gb)
+
+
+def _room(name: str, folder: Path, setting: str, least: float) -> Check:
+    """Whether a folder can be written to, and has ``least`` gigabytes free; 0: nothing is refused for want of them."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             status = os.statvfs(folder)
     except OSError as exc:
         return Check(
-            "disk", Verdict.FAIL, f"{folder}: {exc.strerror}", "data_dir must be a folder that this user writes"
+            name, Verdict.FAIL, f"{folder}: {exc.strerror}", f"{setting} must be a folder that this user writes"
         )
-    free, least = status.f_bavail * status.f_frsize / BYTES_PER_GB, settings.dicom.min_free_gb
-    detail = f"{free:.1f} GB free, the listener needs {least:g} GB"
+    free = status.f_bavail * status.f_frsize / BYTES_PER_GB
+    detail = f"{free:.1f} GB free" + (f", the listener needs {least:g} GB" if least else "")
     if free < least:
-        return Check("disk", Verdict.FAIL, detail, "make room, or set retention.days: images are refused until then")
+        return Check(name, Verdict.FAIL, detail, "make room, or set retention.days: images are refused until then")
     if free < _PLENTY * least:
-        return Check("disk", Verdict.WARN, detail, "make room, or set retention.days")
-    return Check("disk", Verdict.OK, detail)
+        return Check(name, Verdict.WARN, detail, "make room, or set retention.days")
+    return Check(name, Verdict.OK, detail)
 
 
 def _bundles(settings: Settings) -> Iterator[Check]:
@@ -171,6 +198,8 @@ def _certificates(settings: Settings) -> Iterator[Check]:
     if settings.dicom.tls:
         wanted["dicom.tls.certificate"] = settings.dicom.tls.certificate
         wanted["dicom.tls.client_ca"] = settings.dicom.tls.client_ca
+    if settings.blobs.s3 and settings.blobs.s3.ca:
+        wanted["blobs.s3.ca"] = settings.blobs.s3.ca
     if settings.web.tls:
         wanted["web.tls.certificate"] = settings.web.tls.certificate
     if settings.clinical.hl7 and settings.clinical.hl7.tls:

@@ -8,6 +8,7 @@
     │   └── Quarantined       a series that a person must look at, with a coded reason
     ├── Retryable             the surroundings are at fault; trying again may help
     │   ├── NoRoom            a disk or a database is full: it is waited for, however long that takes
+    │   ├── StoreAway         an object store does not answer: it is waited for, however long that takes
     │   ├── StorageFailed     a disk does not do what it should: it is tried a few times, then a person must look
     │   └── DeviceFull        a GPU has no memory left: it is tried alone, then on the CPU
     ├── SourceSilent          a clinical source cannot be asked; the analysis goes on without it
@@ -78,6 +79,10 @@ class SourceSilent(CeladonError):
 
 class NoRoom(Retryable):
     """A disk or a database is full. Nothing is lost by waiting until somebody makes room."""
+
+
+class StoreAway(Retryable):
+    """The object store that holds the blobs does not answer, or does not let us. Nothing is lost by waiting for it."""
 
 
 class StorageFailed(Retryable):

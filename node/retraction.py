@@ -70,6 +70,7 @@ def _words(reason: str) -> str:
 
 def _composed(stores: Stores, withdrawal: Withdrawal, words: str, at: datetime) -> tuple[ReportObject, ...]:
     reports = _reports(stores, withdrawal)
+    stores.blobs.bring(record.path for record in reports)
     if not reports:
         raise UsageError(f"job {withdrawal.job_ids[0]} has no structured report that says whose result it is")
     sent = {one.uid for one in withdrawal.objects}
@@ -92,6 +93,7 @@ def _composed(stores: Stores, withdrawal: Withdrawal, words: str, at: datetime) 
 def _taken_back(stores: Stores, withdrawal: Withdrawal, words: str, at: datetime) -> tuple[ReportObject, ...]:
     """A message for each one that was sent."""
     made = [record for job in withdrawal.job_ids for record in stores.results.of(job)]
+    stores.blobs.bring(record.path for record in made if record.uid in withdrawal.messages)
     return tuple(
         take_back(record.path.read_bytes().decode(), record.uid, record.series_uid, words, at)
         for record in made

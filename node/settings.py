@@ -80,7 +80,7 @@ class DicomSettings(_Section):
     tls: TlsSettings | None = None
     """None: plain TCP."""
     min_free_gb: Annotated[float, Field(ge=0)] = 5.0
-    """Below this free space in gigabytes every C-STORE is answered 0xA700."""
+    """Below this free space in gigabytes every C-STORE is answered 0xA700; of no matter to a bucket (``blobs.s3``)."""
 
     @model_validator(mode="after")
     def _peers_needed_off_loopback(self) -> Self:
@@ -257,6 +257,63 @@ class RetentionSettings(_Section):
 
     days: Annotated[int, Field(ge=1)] | None = None
     """Days after the last verdict, delivery or arrival of a series. None: for ever."""
+
+
+class S3Settings(_Section):
+    """A bucket of an S3-compatible store, for hosts that share no file system."""
+
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+    """It must exist; encryption at rest and versions are its own business."""
+    prefix: str = "celadon"
+    """What all keys begin with; two nodes must not share it."""
+    endpoint: str | None = None
+    """``https://…`` of a store that is not Amazon's; plain http on loopback only."""
+    region: str | None = None
+    access_key: SecretStr = SecretStr("")
+    """Best given as ``CELADON_BLOBS__S3__ACCESS_KEY``."""
+    secret_key: SecretStr = SecretStr("")
+    """Best given as ``CELADON_BLOBS__S3__SECRET_KEY``."""
+    credentials: Path | None = None
+    """A file with both in Amazon's form instead, read when a process starts. With neither they are looked for as
+    Amazon's own programs do: in ``AWS_*``, in ``~/.aws``, and with the machine's role."""
+    profile: str = "default"
+    """Which section of ``credentials``."""
+    ca: Path | None = None
+    """Authorities (PEM) that vouch for the store, where the system's do not."""
+    timeout_s: Seconds = 10.0
+    """For an answer; what is not answered is asked once more."""
+    copies_gb: Annotated[float, Field(gt=0)] = 20.0
+    """Of this machine's disk for copies of what is read, in gigabytes; those read longest ago make room."""
+
+    @field_validator("endpoint")
+    @classmethod
+    def _patients_data_on_the_wire(cls, value: str | None) -> str | None:
+        if value is not None:
+            _require_https("endpoint", value)
+        return value
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        if bool(self.access_key.get_secret_value()) != bool(self.secret_key.get_secret_value()):
+            raise ValueError("access_key and secret_key belong together")
+        if self.access_key.get_secret_value() and self.credentials is not None:
+            raise ValueError("access_key and credentials exclude each other")
+        return self
+
+
+class BlobsSettings(_Section):
+    """Where the bytes of images and results are kept."""
+
+    folder: Path | None = None
+    """A folder, for several hosts on storage that they share. None: ``blobs`` in ``data_dir``."""
+    s3: S3Settings | None = None
+    """None: in the folder."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.folder is not None and self.s3 is not None:
+            raise ValueError("folder and s3 exclude each other")
+        return self
 
 
 class ReportsSettings(_Section):
@@ -699,6 +756,7 @@ class Settings(BaseSettings):
     """Any SQLAlchemy URL; empty is a SQLite file in ``data_dir``."""
     broker_url: SecretStr = SecretStr("")
     """``redis://…`` or ``rediss://…``: workers are woken over it at once. Empty: they look every half second."""
+    blobs: BlobsSettings = Field(default_factory=BlobsSettings)
     dicom: DicomSettings = Field(default_factory=DicomSettings)
     pacs: dict[str, DestinationSettings] = Field(default_factory=dict)
     """Destinations by name; every result goes to each."""
@@ -777,6 +835,22 @@ class Settings(BaseSettings):
     def url(self) -> str:
         """The database to use."""
         return self.database_url or f"sqlite:///{(self.data_dir / 'celadon.db').absolute()}"
+
+    @property
+    def blobs_dir(self) -> Path:
+        """Where blobs lie that are kept in a folder."""
+        return self.blobs.folder or self.data_dir / "blobs"
+
+    @property
+    def least_free_gb(self) -> float:
+        """What ``data_dir`` must have free for images to be taken; 0 where they are kept elsewhere."""
+        is_here = self.blobs.folder is None and self.blobs.s3 is None
+        return self.dicom.min_free_gb if is_here else 0.0
+
+    @property
+    def copies_dir(self) -> Path:
+        """Where copies lie of blobs that are kept in a bucket."""
+        return self.data_dir / "copies"
 
     @property
     def models_dir(self) -> Path:

@@ -1,8 +1,10 @@
 """Stand-ins for our own ports: they do what they are told, and remember what they were given."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,10 +30,50 @@ from node.domain.prediction import (
     TrainingStatus,
 )
 from node.domain.reporting import Delivery, DeliveryOutcome, ObjectKind, Report, ReportedNumber, ReportObject
+from node.errors import StoreAway
+from node.store.blobs import Blob
+from node.store.folder_blobs import FolderBlobs
 
 DIGEST = "d" * 64
 Hook = Callable[[], None]
 """Something that happens while a fake works; may raise."""
+
+
+class FarBlobs(FolderBlobs):
+    """A blob store at the other end of a network: what is read is brought first, and sometimes it is away."""
+
+    def __init__(self, folder: Path) -> None:
+        """The store and this machine's copies, both in ``folder``."""
+        super().__init__(folder / "far")
+        self._near = folder / "near"
+        self.is_away = False
+
+    def path_of(self, sha256: str) -> Path:
+        """Where the copy lies, or would lie."""
+        return self._near / sha256[:2] / sha256
+
+    def put(self, content: bytes, sha256: str | None = None) -> Blob:
+        """Store it far away."""
+        self._require_there()
+        digest = sha256 or hashlib.sha256(content).hexdigest()
+        far = super().path_of(digest)
+        far.parent.mkdir(parents=True, exist_ok=True)
+        far.write_bytes(content)
+        return Blob(digest, len(content), self.path_of(digest))
+
+    def bring(self, paths: Iterable[Path]) -> None:
+        """Copy what is not here."""
+        for path in paths:
+            far = super().path_of(path.name)
+            if not path.exists():
+                self._require_there()
+                if far.exists():
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(far.read_bytes())
+
+    def _require_there(self) -> None:
+        if self.is_away:
+            raise StoreAway("the object store cannot be used: Away")
 
 
 class HereDecoder:

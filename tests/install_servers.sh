@@ -45,7 +45,7 @@ fetch() {
 missing=""
 for pair in Orthanc:orthanc storescu:dcmtk dciodvfy:dicom3tools postgres:postgresql strace:strace faketime:faketime \
     chromium:chromium npm:npm gs:ghostscript xmllint:libxml2-utils rsyslogd:rsyslog wrk:wrk \
-    redis-server:redis-server; do
+    redis-server:redis-server ip:iproute2; do
     is_there "${pair%%:*}" || missing="$missing ${pair##*:}"
 done
 # What has no program of its own: plugins, and fonts for names that are not Latin.

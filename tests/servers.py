@@ -1,5 +1,6 @@
 """The real servers that tests talk to: found, required, and started privately in a folder of their own."""
 
+import importlib.util
 import os
 import pwd
 import shutil
@@ -7,10 +8,11 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -64,6 +66,11 @@ class PrivatePostgresql:
     def url(self) -> str:
         """The SQLAlchemy URL with ``{}`` where the database's name goes."""
         return f"postgresql+psycopg://celadon@/{{}}?host={self._folder}"
+
+    @property
+    def folder(self) -> Path:
+        """Where its socket is."""
+        return self._folder
 
     @property
     def _data(self) -> Path:
@@ -170,6 +177,70 @@ def running_redis() -> Iterator[PrivateRedis]:
         yield server
     finally:
         server.kill()
+
+
+class PrivateS3:
+    """An S3 server of our own on a loopback port, with one bucket; what it has said to be stored outlives a kill."""
+
+    bucket = "celadon-test"
+    access_key = "TESTACCESSKEY"
+    secret_key = "not-a-secret-of-anybody"  # noqa: S105 — moto takes any
+
+    def __init__(self, folder: Path, port: int) -> None:
+        """Start it; ``folder`` holds what it has."""
+        self._folder, self.port = folder, port
+        self.start()
+
+    @property
+    def endpoint(self) -> str:
+        """As ``blobs.s3.endpoint`` takes it."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """``blobs.s3`` of a node that keeps its blobs here."""
+        keys = {"access_key": self.access_key, "secret_key": self.secret_key}
+        return {"bucket": self.bucket, "endpoint": self.endpoint, **keys}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The same in the environment."""
+        return {f"CELADON_BLOBS__S3__{name.upper()}": value for name, value in self.settings.items()}
+
+    def start(self) -> None:
+        """Start it with what it had; returns once it answers."""
+        command = [sys.executable, "-m", "tests.s3_server", str(self.port), self._folder / "journal", self.bucket]
+        # Few at a time, so that every longer list has several pages.
+        root = {"PYTHONPATH": str(Path(__file__).parents[1]), "MOTO_S3_DEFAULT_MAX_KEYS": "5"}
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(command, env=os.environ | root, **quiet)
+        deadline = time.monotonic() + START_WITHIN_S
+        while True:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                return
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail("the S3 server did not start")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """Kill it, wherever it is."""
+        self.process.kill()
+        self.process.wait(START_WITHIN_S)
+
+
+@contextmanager
+def running_s3() -> Iterator[PrivateS3]:
+    """An S3 server of our own that can be killed and started."""
+    require("moto", importlib.util.find_spec("moto"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="celadon-s3-") as folder:
+        server = PrivateS3(Path(folder), port)
+        try:
+            yield server
+        finally:
+            server.kill()
 
 
 def _unprivileged_user() -> str | None:

@@ -21,7 +21,7 @@ from node.domain.prediction import Prediction
 from node.domain.reasons import Reason, ReasonCode
 from node.domain.reporting import CITED_KINDS, Report, ReportObject
 from node.domain.stacking import Stack
-from node.errors import CeladonError, NoRoom, Quarantined, Refused, Retryable, StorageFailed, of_disk
+from node.errors import CeladonError, NoRoom, Quarantined, Refused, Retryable, StorageFailed, StoreAway, of_disk
 from node.reports.case_document import case_document
 from node.settings import Mode
 from node.store.counters import Counted
@@ -46,7 +46,7 @@ from workers.steps.predict import choose_predictor, predict
 from workers.steps.read_verdict import verdict_of
 from workers.steps.say_why import say_why
 from workers.steps.triage import triage
-from workers.stored import require_intact, stored_file
+from workers.stored import bring_intact, stored_file
 
 Details = dict[str, str | int | float]
 
@@ -186,7 +186,7 @@ class Analysis:
     def _link(self, claim: Claim, contours: Series) -> None:
         inbox = self._shop.stores.inbox
         with self._step(claim, Step.LOCATE_ROI) as details:
-            require_intact(contours.instances)
+            bring_intact(self._shop.stores.blobs, contours.instances)
             here = link_annotation(contours, self._shop.decoder, inbox.holds, self._series)
             details["count"] = len(here)
         for uid in here:
@@ -204,7 +204,7 @@ class Analysis:
         count = verdicts = 0
         unusable: list[Refused] = []
         with self._step(claim, Step.GATHER_CLINICAL) as details:
-            require_intact(series.instances)
+            bring_intact(self._shop.stores.blobs, series.instances)
             for instance in series.instances:
                 try:
                     path = stored_file(instance)
@@ -280,7 +280,7 @@ class Analysis:
 
     def _assemble(self, claim: Claim, stack: Stack) -> Volume:
         with self._step(claim, Step.ASSEMBLE, AuditAction.SERIES_ASSEMBLED) as details:
-            require_intact(stack.instances)
+            bring_intact(self._shop.stores.blobs, stack.instances)
             volume = assemble(stack, self._shop.decoder)
             details["shape"] = "x".join(str(size) for size in volume.geometry.shape_zyx)
             details["transfer_syntax"] = stack.instances[0].transfer_syntax_uid
@@ -289,7 +289,7 @@ class Analysis:
     def _locate(self, claim: Claim, series: Series, volume: Volume) -> tuple[Roi, PhaseVerdict]:
         with self._step(claim, Step.LOCATE_ROI, AuditAction.ROI_LOCATED) as details:
             contours = self._shop.stores.inbox.annotations(series.uid)
-            require_intact(contours)
+            bring_intact(self._shop.stores.blobs, contours)
             annotations = read_annotations(contours, series, self._shop.decoder)
             roi = find_lesion(series, volume, annotations, self._shop.segmenters)
             details |= {
@@ -356,7 +356,9 @@ class Analysis:
         """
         replaced = [job for job in (claim.supersedes, *replaces, claim.job_id) if job is not None]
         made = [record for job in replaced for record in self._shop.stores.results.of(job)]
-        return tuple(record.path for record in made if record.kind in CITED_KINDS)
+        cited = tuple(record.path for record in made if record.kind in CITED_KINDS)
+        self._shop.stores.blobs.bring(cited)
+        return cited
 
     def _compose_and_commit(
         self, claim: Claim, report: Report, predictor: str, mode: Mode, replaces: Sequence[JobId]
@@ -425,8 +427,8 @@ class Analysis:
         outcome = AuditOutcome.REFUSED if refused else AuditOutcome.FAILURE
         event = self._event(claim, action, outcome, {"detail": reason.detail}, reason.code)
         message = log.JOB_REFUSED if refused else log.JOB_QUARANTINED
-        notice, said = self._notice(claim, state, reason)
         try:
+            notice, said = self._notice(claim, state, reason)
             ended = self._shop.stores.results.conclude(
                 claim,
                 state,
@@ -439,7 +441,7 @@ class Analysis:
             )
             if not ended:
                 message = log.JOB_FENCED
-        except NoRoom as exc:
+        except (NoRoom, StoreAway) as exc:
             self._put_back(claim, exc)
             return
         except Retryable as exc:
@@ -453,9 +455,14 @@ class Analysis:
         """The notice that says why there is no result, where one is wanted, and what the audit trail says of it.
 
         A notice that cannot be written keeps no job from ending: the trail says so, and so does the worklist.
+
+        Raises:
+            StoreAway: what it cites cannot be had now, and will be.
         """
         try:
             objects = self._say_why(claim, state, reason)
+        except StoreAway:
+            raise
         except Exception as exc:  # noqa: BLE001 — the job must end in a state that is seen
             log.get().error(log.NOTICE_FAILED, job_id=claim.job_id, error=_where(exc))
             withheld = self._event(claim, AuditAction.NOTICE_WITHHELD, AuditOutcome.FAILURE, {"detail": _where(exc)})
@@ -482,6 +489,7 @@ class Analysis:
         )
         if not wanted:
             return ()
+        self._shop.stores.blobs.bring(one.path for one in series.instances[:1] if one.path is not None)
         return say_why(
             claim,
             series,

@@ -20,7 +20,7 @@ from node.domain.identity import StudyIdentity
 from node.domain.lifecycle import DeliveryState, JobState
 from node.domain.ports import Destination
 from node.domain.reporting import MESSAGE_KINDS, Commitment, Delivery, DeliveryOutcome
-from node.errors import Retryable
+from node.errors import NoRoom, Retryable, StoreAway
 from node.failpoints import Failpoint
 from node.settings import IdentityCheck, PacsSettings, Settings
 from node.store import outbox
@@ -91,14 +91,23 @@ class Deliverer:
         if not deliveries:
             return False
         with held(self._stores.outbox, self._deliverer, deliveries):
-            finding = self._finding(deliveries)
-            outcomes = finding.outcomes(deliveries) if finding else deliver(deliveries, self._known)
+            finding, outcomes = self._outcomes(deliveries)
         failpoints.hit(Failpoint.OUTBOX_SENT)
         self._stores.outbox.record(self._deliverer, deliveries, outcomes, awaits_commitment=self._asks)
         if finding and finding.change is not None:
             self._correct(deliveries, finding)
         _tell(deliveries, outcomes)
         return True
+
+    def _outcomes(self, deliveries: Sequence[Delivery]) -> tuple[Finding | None, Sequence[DeliveryOutcome]]:
+        """What was found of the archive's identity, and how each delivery went; later, when there are no bytes now."""
+        try:
+            self._stores.blobs.bring(one.path for one in deliveries)
+            finding = self._finding(deliveries)
+        except (StoreAway, NoRoom) as exc:
+            again = [DeliveryOutcome(one.object_uid, DeliveryState.PENDING, str(exc)) for one in deliveries]
+            return None, again
+        return finding, finding.outcomes(deliveries) if finding else deliver(deliveries, self._known)
 
     def _finding(self, deliveries: Sequence[Delivery]) -> Finding | None:
         if self._check is IdentityCheck.OFF or self._asked is None or self._withdraws(deliveries):
@@ -107,6 +116,7 @@ class Deliverer:
         made = [one.path for one in deliveries if one.sop_class_uid] or [
             one.path for one in self._stores.results.of(deliveries[0].job_id) if one.kind not in MESSAGE_KINDS
         ]
+        self._stores.blobs.bring(made[:1])
         return check_identity(made[0], self._check, partial(self._ask, self._asked)) if made else None
 
     def _withdraws(self, deliveries: Sequence[Delivery]) -> bool:

@@ -1,12 +1,13 @@
 """The stored files of instances, as the steps read them: there, and what was received."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from node.domain.imaging import Instance
 from node.domain.reasons import ReasonCode
 from node.errors import Quarantined, of_disk
+from node.store.blobs import BlobStore
 
 
 def stored_file(instance: Instance) -> Path:
@@ -18,6 +19,17 @@ def stored_file(instance: Instance) -> Path:
     if instance.path is None or not instance.path.is_file():
         raise Quarantined(ReasonCode.STORED_FILE_DAMAGED, f"the file of instance {instance.uid} is gone")
     return instance.path
+
+
+def bring_intact(blobs: BlobStore, instances: Sequence[Instance]) -> None:
+    """Have the bytes of ``instances`` on this machine, and check them.
+
+    Raises:
+        StoreAway, NoRoom: they cannot be had now.
+        Quarantined, StorageFailed: as ``require_intact``.
+    """
+    blobs.bring(instance.path for instance in instances if instance.path is not None)
+    require_intact(instances)
 
 
 def require_intact(instances: Iterable[Instance]) -> None:

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Back up a running Celadon: sh backup.sh DATA_DIR TARGET, with CELADON_DATABASE_URL as the node has it.
 # The database first, then the files: whatever a row of the dump speaks of was durable before the row was.
+# Blobs in a bucket (CELADON_BLOBS__S3__BUCKET, as the node has it) stay there: the bucket's own versions are their backup.
 # While it runs nothing may be pruned (retention.days): take it at an hour when that is not due, or from a snapshot.
 set -eu
 data=$1 target=$2
@@ -27,6 +28,10 @@ for name in blobs models; do
     # These never change under their name: those that are there already are left alone.
     cp -a --update=none "$data/$name" "$target/data/" 2>/dev/null || cp -an "$data/$name" "$target/data/"
 done
+if [ -n "${CELADON_BLOBS__S3__BUCKET:-}" ]; then
+    place="s3://$CELADON_BLOBS__S3__BUCKET/${CELADON_BLOBS__S3__PREFIX:-celadon}"
+    echo "the blobs are in $place: not in this backup" | tee "$target/bucket.txt" >&2
+fi
 for name in audit.key audit-heads.jsonl; do
     [ ! -e "$data/$name" ] || cp -a "$data/$name" "$target/data/"
 done

@@ -14,3 +14,4 @@ case "${CELADON_DATABASE_URL:-}" in
         ;;
 esac
 cp -a "$source/data/." "$data/"
+[ ! -e "$source/bucket.txt" ] || { cat "$source/bucket.txt"; echo "they must be there as they were: see celadon doctor"; } >&2

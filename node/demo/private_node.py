@@ -39,15 +39,17 @@ class PrivateNode:
 
 
 @contextmanager
-def start_node(folder: Path, *, pacs: Peer | None, extra: str = "") -> Iterator[PrivateNode]:
+def start_node(folder: Path, *, pacs: Peer | None, extra: str = "", database_url: str = "") -> Iterator[PrivateNode]:
     """A node on a free port for the length of the block, delivering to ``pacs``; ``extra`` ends its settings file.
+
+    ``database_url``: empty is SQLite in ``folder``.
 
     Raises:
         Fatal: it did not start; the message has the end of its log.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "celadon.toml"
-    config.write_text(_configuration(folder, pacs) + extra)
+    config.write_text(_configuration(folder, pacs, database_url) + extra)
     settings = read_settings(config)
     # A private node is the same on every machine, whatever another node there is set to.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CELADON_")}
@@ -64,8 +66,9 @@ def start_node(folder: Path, *, pacs: Peer | None, extra: str = "") -> Iterator[
             process.wait(_STOPS_WITHIN_S)
 
 
-def _configuration(folder: Path, pacs: Peer | None) -> str:
-    text = f"data_dir = {json.dumps(str(folder / 'data'))}\n[web]\nport = 0\n[dicom]\nport = 0\nmin_free_gb = 0\n"
+def _configuration(folder: Path, pacs: Peer | None, database_url: str) -> str:
+    text = f"data_dir = {json.dumps(str(folder / 'data'))}\ndatabase_url = {json.dumps(database_url)}\n"
+    text += "[web]\nport = 0\n[dicom]\nport = 0\nmin_free_gb = 0\n"
     if pacs is not None:
         text += f'[pacs.archive]\nae_title = "{pacs.ae_title}"\nhost = "{pacs.host}"\nport = {pacs.port}\n'
     return text

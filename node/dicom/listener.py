@@ -25,7 +25,7 @@ from node.domain.identifiers import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VER
 from node.domain.imaging import Instance
 from node.domain.intake import Inbox, IntakeVerdict, ReceivedInstance
 from node.domain.reasons import Reason, ReasonCode
-from node.errors import NoRoom, RefusedAtDoor, Retryable
+from node.errors import NoRoom, RefusedAtDoor, Retryable, StoreAway
 from node.failpoints import Failpoint, hit
 from node.settings import DicomSettings
 
@@ -142,8 +142,9 @@ class Listener:
             return self._take(request)
         except RefusedAtDoor as exc:
             return self._refuse(exc.reason, peer)
-        except NoRoom as exc:
-            return self._refuse(Reason(ReasonCode.DISK_FULL, str(exc)), peer)
+        except (NoRoom, StoreAway) as exc:
+            code = ReasonCode.DISK_FULL if isinstance(exc, NoRoom) else ReasonCode.STORE_AWAY
+            return self._refuse(Reason(code, str(exc)), peer)
         except Retryable as exc:
             log.get().error(log.STORE_FAILED, calling_ae=peer.calling_ae, error=str(exc))
             return PROCESSING_FAILURE, "the object cannot be stored now, try again"

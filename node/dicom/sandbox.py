@@ -33,8 +33,8 @@ _SEND_WITHIN_S: Final = 5.0
 _ENDS_WITHIN_S: Final = 10.0
 _LONGEST_DETAIL: Final = 200
 _BUFFER_BYTES: Final = 2**20
-_SECRETS: Final = "CELADON_"
-"""Settings of the node, a database's password among them, are none of a decoder's business."""
+_SECRETS: Final = ("CELADON_", "AWS_")
+"""Settings of the node, a database's password and a bucket's key among them, are none of a decoder's business."""
 _ONE_THREAD: Final = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 

@@ -31,6 +31,7 @@ REFUSAL_STATUS: Final = MappingProxyType(
         ReasonCode.UID_MISMATCH: 0xA900,  # Error: Data Set does not match SOP Class
         ReasonCode.PEER_NOT_ALLOWED: 0x0124,  # Refused: Not Authorized (PS3.7 section C.5.12)
         ReasonCode.DISK_FULL: OUT_OF_RESOURCES,
+        ReasonCode.STORE_AWAY: OUT_OF_RESOURCES,
         ReasonCode.INTERNAL: PROCESSING_FAILURE,
     }
 )

@@ -19,6 +19,7 @@ class ReasonCode(Enum):
     TOO_LARGE = "The object is larger than this node accepts."
     TOO_DEEP = "The object nests sequences deeper than this node accepts."
     DISK_FULL = "There is no room to store the object safely."
+    STORE_AWAY = "The store that objects are kept in cannot be used now."
     CONTENT_CONFLICT = "Another object with the same UID and other content is already here."
 
     # The series (the job ends as not-analysed)

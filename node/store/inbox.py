@@ -97,10 +97,14 @@ class SqlInbox:
         """What to say of an object whose UID is here already."""
         with self._database.read() as connection:
             known = str(connection.scalar(_KNOWN_SHA, {"uid": received.instance.uid}))
-        if known == blob.sha256 or self._same_content(self._blobs.path_of(known), blob.path):
+        if known == blob.sha256 or self._is_same(self._blobs.path_of(known), blob.path):
             return IntakeVerdict.DUPLICATE
         self._set_aside(received, blob)
         return IntakeVerdict.CONFLICT
+
+    def _is_same(self, one: Path, other: Path) -> bool:
+        self._blobs.bring((one, other))
+        return self._same_content(one, other)
 
     def series(self, series_uid: SeriesUID) -> Series:
         """A received series with its instances, by UID; the identity is that of the first instance received."""

@@ -21,6 +21,13 @@ from node.domain.lifecycle import Queue
 from node.errors import Fatal, NoRoom, Retryable
 from node.store.chain import AUDIT_KEY, PENDING, flush
 
+_NOTICES_A_CUT_LINK: Final = {
+    "connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}  # fmt: skip
+"""Of libpq, in seconds, the last in milliseconds: a link that swallows packets counts as cut after about ten seconds,
+where the system's own limits are a quarter of an hour for what was sent and two hours for what is waited for.
+https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-KEEPALIVES"""
 _BUSY_TIMEOUT_S: Final = 30
 # A disk that is full also shows when SQLite's index of its log cannot grow.
 _SQLITE_IS_FULL: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
@@ -146,7 +153,13 @@ def _alembic() -> Config:
 
 def _engine(url: str) -> Engine:
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, hide_parameters=True)
+        made = make_url(url)
+        told = {name: value for name, value in _NOTICES_A_CUT_LINK.items() if name not in made.query}
+        args = told if made.get_driver_name() == "psycopg" else {}
+        engine = create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=args)
+        if args:
+            event.listen(engine, "connect", _prepare_postgresql)
+        return engine
     if (file := make_url(url).database) and file != ":memory:":
         Path(file).parent.mkdir(parents=True, exist_ok=True)
     # The connection that was used last is used next: the others' pages in memory are of an older database.
@@ -154,6 +167,14 @@ def _engine(url: str) -> Engine:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _prepare_postgresql(connection: Any, _record: Any) -> None:
+    """The server's side of the same: a worker that was cut off in a transaction must not hold its locks for hours."""
+    with connection.cursor() as cursor:
+        for name, seconds in (("idle", 5), ("interval", 2), ("count", 3)):
+            cursor.execute(f"SET tcp_keepalives_{name} = {seconds}")
+    connection.commit()
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:

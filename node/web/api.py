@@ -266,6 +266,8 @@ def dicom_object(site: TheSite, person: Viewer, job_id: str, uid: str) -> Respon
     if line.is_blinded:
         raise HTTPException(404, _BLINDED)
     found = next((one for one in site.stores.results.of(job_id) if one.uid == uid and one.pruned_at is None), None)
+    if found is not None:
+        site.stores.blobs.bring((found.path,))
     if found is None or not found.path.is_file():
         raise HTTPException(404, "There is no such object.")
     site.tell(person, AuditAction.OBJECT_FETCHED, about=about(line, found.uid))

@@ -71,7 +71,9 @@ def _database(site: Site) -> str:
 
 
 def _disk(site: Site) -> str:
-    free, least = site.stores.blobs.free_bytes(), site.settings.dicom.min_free_gb * BYTES_PER_GB
+    # A bucket refuses by itself what it has no room for; here are only copies.
+    least = 0 if site.settings.blobs.s3 else site.settings.dicom.min_free_gb * BYTES_PER_GB
+    free = site.stores.blobs.free_bytes()
     return "ok" if free >= least else f"{free / BYTES_PER_GB:.1f} GB free, {least / BYTES_PER_GB:g} GB are needed"
 
 

@@ -194,7 +194,10 @@ class Pictures:
         return frozenset(self._overlays(job_id, kind))
 
     def _hounsfield(self, instance: Instance) -> HuArray:
-        if instance.path is None or not instance.path.is_file():
+        if instance.path is None:
+            raise NoPicture
+        self._stores.blobs.bring((instance.path,))
+        if not instance.path.is_file():
             raise NoPicture
         try:
             hu = self._decoder.read_hounsfield(instance.path)
@@ -214,6 +217,7 @@ class Pictures:
     def _overlays(self, job_id: str, kind: ObjectKind) -> dict[str, FloatArray]:
         def find() -> dict[str, FloatArray]:
             made = [one for one in self._stores.results.of(job_id) if one.kind is kind and one.pruned_at is None]
+            self._stores.blobs.bring(one.path for one in made[:1])
             return _read(made[0].path, job_id) if made else {}
 
         return self._case((job_id, kind), find)

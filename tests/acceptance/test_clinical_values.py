@@ -11,10 +11,11 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from node.demo.pacs import DemoPacs, orthanc_program, start_pacs
-from node.demo.private_node import PrivateNode, start_node
+from node.demo.private_node import PrivateNode
 from node.demo.series import DemoCase, make_case
 from node.dicom.query import fetch, find_series
 from node.domain.lifecycle import JobState, Step
+from tests.engine import start_node
 from tests.fhir_server import Server, fhir_server
 from tests.servers import require
 from tests.waiting import wait_ended

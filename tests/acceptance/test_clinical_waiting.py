@@ -21,12 +21,13 @@ from pydicom import Dataset, dcmread
 from models.bundle import shipped
 from models.bundle_store import Library
 from node.demo.pacs import DemoPacs, orthanc_program, start_pacs
-from node.demo.private_node import PrivateNode, start_node
+from node.demo.private_node import PrivateNode
 from node.demo.series import make_case
 from node.dicom.query import fetch, find_series
 from node.domain.lifecycle import JobState
 from node.domain.reasons import ReasonCode
 from node.store.jobs import JobRecord
+from tests.engine import start_node
 from tests.medplum import Medplum, medplum
 from tests.servers import require
 from tests.waiting import wait_ended, wait_until

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from node.__main__ import app
 from node.domain.prediction import Case, Conclusion, Prediction, Quantity, Score
 from node.settings import Mode
+from tests.engine import fresh_url
 from tests.factories import ct_slices
 from tests.fakes import FakePredictor
 from tests.unit.workers.test_analysis import Site
@@ -43,7 +44,9 @@ class BrightPredictor(FakePredictor):
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A node that was silent for 36 patients, and a file of what became of all but one of them, and of a stranger."""
     folder = tmp_path_factory.mktemp("cohort")
-    site = Site(folder / "data", mode=Mode.SILENT, predictor=BrightPredictor())
+    url = fresh_url(folder)
+    (folder / "celadon.toml").write_text(f'database_url = "{url}"\n', encoding="utf-8")
+    site = Site(folder / "data", mode=Mode.SILENT, predictor=BrightPredictor(), database_url=url)
     generator = np.random.default_rng(11)
     lines = ["accession,patient_id,label,os_months,os_event"]
     for number in range(CASES):

@@ -20,13 +20,14 @@ from pydicom.uid import (
 
 from node.demo.contents import read_result
 from node.demo.pacs import DemoPacs, orthanc_program, start_pacs
-from node.demo.private_node import PrivateNode, start_node
+from node.demo.private_node import PrivateNode
 from node.demo.series import DemoCase, make_case
 from node.dicom.query import fetch, find_series
 from node.domain.audit import AuditAction, AuditOutcome
 from node.domain.lifecycle import JobState
 from node.domain.reasons import ReasonCode
 from node.store.jobs import JobRecord
+from tests.engine import start_node
 from tests.real_series import FULL_SERIES, full_case
 from tests.servers import require
 from tests.waiting import wait_ended

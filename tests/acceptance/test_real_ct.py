@@ -13,7 +13,7 @@ import pytest
 import SimpleITK
 from pydicom import Dataset, dcmread
 
-from node.demo.private_node import PrivateNode, start_node
+from node.demo.private_node import PrivateNode
 from node.dicom.query import fetch, find_series
 from node.dicom.sending import send_files
 from node.dicom.small_pacs import SmallPacs
@@ -21,6 +21,7 @@ from node.domain.identifiers import SeriesUID, StudyUID
 from node.domain.lifecycle import JobState
 from node.domain.reasons import ReasonCode
 from node.store.jobs import JobRecord
+from tests.engine import start_node
 from tests.factories import ct_slice, write
 from tests.real_series import FULL_SERIES
 from tests.waiting import wait_ended

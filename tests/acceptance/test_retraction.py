@@ -19,13 +19,14 @@ from pydicom.uid import (
 )
 
 from node.demo.pacs import DemoPacs, orthanc_program, start_pacs
-from node.demo.private_node import PrivateNode, start_node
+from node.demo.private_node import PrivateNode
 from node.demo.series import DemoCase, make_case
 from node.dicom.query import fetch, find_series
 from node.domain.audit import AuditAction
 from node.domain.lifecycle import DeliveryState, JobState
 from node.domain.reporting import NOTICE_KINDS
 from node.store.jobs import JobRecord
+from tests.engine import start_node
 from tests.servers import require
 from tests.waiting import wait_ended, wait_until
 

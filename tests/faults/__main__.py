@@ -4,9 +4,10 @@ import argparse
 import sys
 from typing import Final
 
-from tests.faults import clock, delivery, disk, durability, fleet, hl7, identity, kills
+from tests.faults import clock, delivery, disk, durability, fleet, hl7, hosts, identity, kills
 
 _HITS: Final = 20
+FLEETS: Final = fleet.SCENARIOS | hosts.SCENARIOS
 
 
 def _say(line: str) -> None:
@@ -39,7 +40,7 @@ def main() -> int:
     who.add_argument("--cases", type=int, default=500)
     who.add_argument("--seed", type=int, default=6)
     several = commands.add_parser("fleet", help="PostgreSQL, Redis and several workers: each of them fails")
-    several.add_argument("--only", choices=fleet.SCENARIOS, action="append", help="one scenario (again for more)")
+    several.add_argument("--only", choices=FLEETS, action="append", help="one scenario (again for more)")
     commands.add_parser("clock", help="a clock that is set an hour forward or back under a running node")
     asked = parser.parse_args()
     match asked.command:
@@ -54,7 +55,7 @@ def main() -> int:
         case "identity":
             kept = identity.matrix(asked.cases, asked.seed, _say)
         case "fleet":
-            kept = fleet.matrix(asked.only or list(fleet.SCENARIOS), _say)
+            kept = fleet.matrix({name: FLEETS[name] for name in asked.only or FLEETS}, _say)
         case "clock":
             kept = clock.matrix(_say)
         case _:

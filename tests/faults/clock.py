@@ -26,6 +26,7 @@ from node.domain.lifecycle import JobState
 from node.failpoints import VARIABLE
 from node.store.session import Database
 from node.store.tables import jobs
+from tests.engine import fresh_url
 from tests.faults.judge import Archive, Verdict, count_jobs
 from tests.faults.kills import Torment, wait_for
 from tests.faults.processes import PREDICTS_FOR, READY_WITHIN_S, Role, Site, fill
@@ -285,7 +286,7 @@ def scene(folder: Path, name: str, extra: dict[str, str] | None = None) -> Itera
     folder.parent.mkdir(parents=True, exist_ok=True)
     clock = Clock(folder.with_name(f"{folder.name}.clock"))
     with Archive() as archive:
-        url = f"sqlite:///{folder / 'celadon.db'}"
+        url = fresh_url(folder)
         where = ClockedSite(folder, url, archive.peer, clock=clock, extra=extra or {})
         torment = Torment(where, archive, name)
         try:

@@ -25,6 +25,7 @@ from node.domain.reporting import ObjectKind, ReportObject
 from node.failpoints import Failpoint
 from node.settings import Settings
 from node.stores import Stores
+from tests.engine import fresh_url
 from tests.factories import as_file, ct_slice, ct_slices, event, received, step_record
 from tests.faults.archives import VARIANTS, Archive, Behaviour, Memory, OrthancShelf, Shelf, data_set_digest
 from tests.faults.kills import Node, wait_for
@@ -225,7 +226,7 @@ def play(scenario: Scenario, folder: Path, shelf: Shelf) -> Row:
         "commitment_wait_s": 0.5,
         "timeout_s": TIMEOUT_S,
     }
-    site = Site(folder, f"sqlite:///{folder / 'celadon.db'}", archive.peer, archive_settings=asked)
+    site = Site(folder, fresh_url(folder), archive.peer, archive_settings=asked)
     known.append(site.listener)
     scene = Scene(site, archive)
     try:

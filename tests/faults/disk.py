@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.engine import fresh_url
 from tests.faults.judge import Archive, Sender, Verdict
 from tests.faults.kills import Torment, drop_database, new_database, wait_for
 from tests.faults.processes import Role, Site
@@ -73,7 +74,7 @@ class Row:
 
 def failing_writes(folder: Path, faults: tuple[str, ...] = LISTENER_FAULTS) -> Row:
     """Every write of the listener fails once, at the second instance of a series; the sender sends again."""
-    with site(folder, f"sqlite:///{folder / 'celadon.db'}", "failing writes") as one:
+    with site(folder, fresh_url(folder), "failing writes") as one:
         half_written = died = 0
         for fault in faults:
             listener = one.node.start(Role.LISTENER, f"{fault}:2")
@@ -87,7 +88,7 @@ def failing_writes(folder: Path, faults: tuple[str, ...] = LISTENER_FAULTS) -> R
 
 def failing_results(folder: Path, faults: tuple[str, ...] = ANALYSER_FAULTS) -> Row:
     """Every write of the analyser fails once; the job is given back and done again."""
-    with site(folder, f"sqlite:///{folder / 'celadon.db'}", "failing results") as one:
+    with site(folder, fresh_url(folder), "failing results") as one:
         half_written = died = 0
         for fault in faults:
             analyser = one.node.start(Role.ANALYSER, f"{fault}:1")

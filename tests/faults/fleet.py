@@ -12,10 +12,11 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
@@ -83,15 +84,21 @@ class _Forked:
         return self._process.exitcode
 
 
-class _Analyser(_Child):
+class Analyser(_Child):
     """The supervisor's own child, forked from what has imported everything: a restart costs milliseconds."""
 
     def use(self, site: Site) -> None:
+        """Be one of that site's."""
         self._site = site
 
+    def fork(self) -> tuple[BaseProcess, Connection, Path]:
+        """Start the process."""
+        return self._site.fork(Role.ANALYSER, {}, LEASE)
+
     def start(self) -> None:
+        """As the supervisor does it."""
         self._close_pipe()
-        process, connection, _ = self._site.fork(Role.ANALYSER, {}, LEASE)
+        process, connection, _ = self.fork()
         self.ready_fd = os.dup(connection.fileno())
         connection.close()
         self.process = _Forked(process)  # type: ignore[assignment]  # as far as it is used
@@ -109,16 +116,21 @@ class Fleet:
     postgresql: PrivatePostgresql
     sender: Sender
     database: Database
-    analysers: list[_Analyser] = field(default_factory=list)
+    analysers: list[Analyser] = field(default_factory=list)
     others: list[BaseProcess] = field(default_factory=list)
     poisoned: list[Sender] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    """What a fault has seen that should not have been."""
+    kinds: tuple[type[Analyser], ...] = (Analyser,)
+    """Of the analysers, in turn."""
     _over: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
         """Start every process, and the supervisor's watch."""
         striker = _Striker(JobStore(self.database), Counters(self.database))
         for number in range(ANALYSERS):
-            child = _Analyser(Filled(f"analyser {number + 1}", (), limits=LIMITS), {}, striker.strike)
+            kind = self.kinds[number % len(self.kinds)]
+            child = kind(Filled(f"analyser {number + 1}", (), limits=LIMITS), {}, striker.strike)
             child.use(self.site)
             child.start()
             child.wait_ready(time.monotonic() + 60)
@@ -188,10 +200,11 @@ class Fleet:
     def _probe(self) -> float:
         self.send()
         begun, uid = time.monotonic(), self.sender.series[-1]
-        assert wait_for(lambda: self._is_done(uid), _RESTS_WITHIN_S), "a series never came through"
+        assert wait_for(lambda: self.is_done(uid), _RESTS_WITHIN_S), "a series never came through"
         return time.monotonic() - begun
 
-    def _is_done(self, uid: str) -> bool:
+    def is_done(self, uid: str) -> bool:
+        """Whether a series is done."""
         with self.database.read() as connection:
             query = select(jobs.c.id).where(jobs.c.series_uid == uid, jobs.c.state == JobState.DONE.value)
             return connection.execute(query).first() is not None
@@ -326,36 +339,57 @@ def poisoned(fleet: Fleet, each: int = 1, good: int = 50) -> None:
     fleet.send(good)
 
 
-SCENARIOS: Final[dict[str, Fault]] = {
-    "redis killed": broker_killed,
-    "redis flushed": broker_flushed,
-    "redis cut off": broker_cut_off,
-    "redis absent at publish": broker_absent,
-    "postgresql restarted": database_restarted,
-    "workers killed": worker_killed,
-    "worker stopped 60 s": worker_stopped,
-    "clocks 5 min apart": clocks_differ,
-    "3 poison among 50": poisoned,
-}
-
-
 @contextmanager
 def fleet_in(folder: Path, server: PrivatePostgresql, name: str) -> Iterator[Fleet]:
     """A fleet of its own, at work."""
     url = new_database(server.url, name)
     with running_redis() as redis, Archive() as archive:
         site = FleetSite(folder, url, archive.peer, broker_url=redis.url)
-        fleet = Fleet(site, archive, redis, server, Sender(site, name), Database(url))
-        try:
-            fleet.start()
+        with at_work(Fleet(site, archive, redis, server, Sender(site, name), Database(url))) as fleet:
             yield fleet
-        finally:
-            fleet.stop()
 
 
-def torment(folder: Path, server: PrivatePostgresql, scenario: str, fault: Fault, name: str) -> Row:
+@contextmanager
+def at_work(fleet: Fleet) -> Iterator[Fleet]:
+    """Start a fleet, and end it."""
+    try:
+        fleet.start()
+        yield fleet
+    finally:
+        fleet.stop()
+
+
+Opener = Callable[[Path, PrivatePostgresql, str], AbstractContextManager[Fleet]]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A fault, and the fleet that it happens to."""
+
+    fault: Fault
+    opened: Opener = fleet_in
+    why_not: Callable[[], str] = str
+    """Why it cannot be had here; empty where it can."""
+
+
+SCENARIOS: Final[dict[str, Scenario]] = {
+    "redis killed": Scenario(broker_killed),
+    "redis flushed": Scenario(broker_flushed),
+    "redis cut off": Scenario(broker_cut_off),
+    "redis absent at publish": Scenario(broker_absent),
+    "postgresql restarted": Scenario(database_restarted),
+    "workers killed": Scenario(worker_killed),
+    "worker stopped 60 s": Scenario(worker_stopped),
+    "clocks 5 min apart": Scenario(clocks_differ),
+    "3 poison among 50": Scenario(poisoned),
+}
+
+
+def torment(
+    folder: Path, server: PrivatePostgresql, scenario: str, fault: Fault, name: str, opened: Opener = fleet_in
+) -> Row:
     """One row."""
-    with fleet_in(folder, server, name) as fleet:
+    with opened(folder, server, name) as fleet:
         fleet.send(1)
         fleet.rest()
         before_s = fleet.probe()
@@ -367,7 +401,7 @@ def torment(folder: Path, server: PrivatePostgresql, scenario: str, fault: Fault
         fleet.rest()
         held = fleet.struck_out()
         verdict = Judge(fleet.site, fleet.archive, fleet.database).judge(fleet.sender)
-        remarks = (*_misjudged(fleet, held), *verdict.remarks)
+        remarks = (*fleet.remarks, *_misjudged(fleet, held), *verdict.remarks)
         return Row(scenario, verdict, added_s, fleet.claims(), len(held), remarks)
 
 
@@ -381,15 +415,19 @@ def _misjudged(fleet: Fleet, held: dict[str, str]) -> Iterator[str]:
     )
 
 
-def matrix(only: Sequence[str], say: Callable[[str], None]) -> bool:
-    """Every scenario, printed; whether every promise was kept."""
+def matrix(scenarios: Mapping[str, Scenario], say: Callable[[str], None]) -> bool:
+    """Every one of ``scenarios``, printed; whether every promise was kept."""
     say(header_line())
     kept = True
     folder = Path(tempfile.mkdtemp(prefix="celadon-fleet-"))
     try:
         with running_postgresql() as server:
-            for number, scenario in enumerate(only):
-                row = torment(folder / f"fleet{number}", server, scenario, SCENARIOS[scenario], f"fleet{number}")
+            for number, (name, one) in enumerate(scenarios.items()):
+                if reason := one.why_not():
+                    say(f"{name:26} not run: {reason}")
+                    continue
+                place = f"fleet{number}"
+                row = torment(folder / place, server, name, one.fault, place, one.opened)
                 say(table_line(row))
                 for remark in row.remarks:
                     say(f"    {remark}")

@@ -160,8 +160,7 @@ class Judge:
             stored = {row.sop_instance_uid: row.sha256 for row in connection.execute(select(instances))}
             made = {row.sop_instance_uid: row for row in connection.execute(select(results))}
             decided = connection.execute(select(jobs)).all()
-        digests = {path.name: path for path in self._blobs()}
-        files = {name: path.read_bytes() for name, path in digests.items()}
+        files = self.site.stored()
         return Verdict(
             acknowledged=len(sender.acknowledged),
             delivered=len(self.archive.received),
@@ -172,9 +171,6 @@ class Judge:
             unfinished=self._unfinished(sender, decided, made),
             remarks=tuple(self._remarks),
         )
-
-    def _blobs(self) -> list[Path]:
-        return [path for path in (self.site.folder / "blobs").glob("*/*") if path.suffix != ".part"]
 
     def _count(self, what: str, found: list[Any]) -> int:
         self._remarks += [f"{what}: {one}" for one in found]

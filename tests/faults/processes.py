@@ -37,6 +37,7 @@ from node.store.session import Database
 from node.stores import Stores
 from tests.factories import as_file, ct_slice
 from tests.fakes import HERE, FakePredictor, FakeSegmenter, FakeSource
+from tests.faults import links
 from workers import __main__ as workers_command
 from workers import analysis, claims
 from workers.bootstrap import Workshop
@@ -112,6 +113,11 @@ class Site:
             "CELADON_RULES": json.dumps([{"predictor": "fake", "when": {"RoiAnatomy": "pancreas"}}]),
         }
 
+    def stored(self) -> dict[str, bytes]:
+        """Every blob by its name."""
+        paths = (self.folder / "blobs").glob("*/*")
+        return {path.name: path.read_bytes() for path in paths if path.suffix != ".part"}
+
     def start(self, role: Role, failpoint: str = "") -> BaseProcess:
         """Start a process, with a failpoint when one is named; returns once it is ready, or has died of it already."""
         process, read_end, log = self.fork(role, {VARIABLE: failpoint})
@@ -157,6 +163,7 @@ def _run(
     ready: object,
     lease: timedelta = LEASE,
 ) -> None:
+    links.leave(environment)
     ready_fd = os.dup(ready.fileno())  # type: ignore[attr-defined]
     ready.close()  # type: ignore[attr-defined]
     fill(role, environment, log, busy_timeout_s, ready_fd, lease)
@@ -205,6 +212,9 @@ def workshop(settings: Settings, _device: str = "cpu") -> Workshop:
 
 POISON: Final[Mapping[int, str]] = {24: "crash", 25: "hang", 26: "memory"}
 """Rows of the images of series that are the end of a worker, and how."""
+SLOW: Final = 27
+"""Rows of the images of series that take long."""
+SLOW_S: Final = 3.0
 
 
 class _Mortal(FakePredictor):
@@ -212,7 +222,10 @@ class _Mortal(FakePredictor):
 
     def predict(self, case: Case) -> Prediction:
         """The same for everyone else."""
-        poison = POISON.get(case.volume.hu.shape[1])
+        rows = case.volume.hu.shape[1]
+        poison = POISON.get(rows)
+        if rows == SLOW:
+            time.sleep(SLOW_S)
         if poison == "crash":
             os.kill(os.getpid(), signal.SIGSEGV)
         if poison == "hang":

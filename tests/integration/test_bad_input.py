@@ -12,7 +12,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import MRImageStorage, SecondaryCaptureImageStorage
 
-from node.demo.private_node import PrivateNode, start_node
+from node.demo.private_node import PrivateNode
 from node.demo.series import make_case
 from node.dicom.peer import Peer
 from node.dicom.query import find_series, find_studies
@@ -23,6 +23,7 @@ from node.domain.identifiers import StudyUID
 from node.domain.lifecycle import DeliveryState, JobState
 from node.domain.reasons import ReasonCode
 from node.store.jobs import JobRecord
+from tests.engine import start_node
 from tests.factories import ct_slices, with_meta, write
 from tests.waiting import wait_ended
 

@@ -15,6 +15,7 @@ from node.domain.identifiers import InstanceUID, JobId
 from node.domain.lifecycle import DeliveryState, JobState
 from node.domain.reporting import Delivery
 from node.settings import StowSettings
+from tests.engine import fresh_url
 from tests.factories import SERIES, STUDY, ct_slices, write
 from tests.faults import identity
 from tests.faults.archives import Archive, Behaviour, Memory
@@ -48,7 +49,7 @@ def test_orthanc_says_itself_what_it_has_lost(tmp_path: Path) -> None:
 def test_the_judge_of_delivery_notices_what_is_wrong(tmp_path: Path) -> None:
     """A judge who finds nothing must be one who would have found something."""
     archive = Archive(Memory(), Behaviour(), lambda: site.listener)
-    site = Site(tmp_path / "site", f"sqlite:///{tmp_path / 'celadon.db'}", archive.peer)
+    site = Site(tmp_path / "site", fresh_url(tmp_path), archive.peer)
     scene = Scene(site, archive)
     scene.make_jobs(1)
     nothing = scene.judge("nothing arrived")
@@ -74,7 +75,7 @@ def orthanc() -> Iterator[DemoPacs]:
 def test_orthanc_commits_to_what_it_stored(orthanc: DemoPacs, tmp_path: Path) -> None:
     """It reports to the listener, on an association of its own: nothing stands between the two."""
     settings = {"commitment": True, "commitment_wait_s": 0.0}
-    site = Site(tmp_path, f"sqlite:///{tmp_path / 'celadon.db'}", orthanc.peer, archive_settings=settings)
+    site = Site(tmp_path, fresh_url(tmp_path), orthanc.peer, archive_settings=settings)
     orthanc.route_to(site.listener)
     scene = Scene(site, _NoArchive())
     try:

@@ -12,6 +12,7 @@ from node.domain.lifecycle import DeliveryState
 from node.domain.reporting import DeliveryOutcome
 from node.settings import read_settings
 from node.store.session import Database
+from tests.engine import ENGINE, fresh_url
 from tests.factories import ct_slices, received
 from tests.faults import clock, durability
 from tests.faults.disk import failing_results, failing_writes, locked_database
@@ -24,7 +25,7 @@ from workers.analysis import Analysis
 
 @pytest.mark.parametrize(
     ("engine", "point", "hits"),
-    [("sqlite", "blob.renamed", 2), ("sqlite", "results.committed", 2), ("postgresql", "inbox.before_commit", 2)],
+    [(ENGINE, "blob.renamed", 2), (ENGINE, "results.committed", 2), ("postgresql", "inbox.before_commit", 2)],
 )
 def test_a_node_that_is_killed_loses_nothing_and_does_nothing_twice(
     engine: str, point: str, hits: int, tmp_path: Path
@@ -41,7 +42,7 @@ def test_a_node_that_is_killed_loses_nothing_and_does_nothing_twice(
 def test_the_judge_notices_every_broken_promise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A judge who finds nothing must be one who would have found something."""
     with Archive() as archive:
-        site = Site(tmp_path / "site", f"sqlite:///{tmp_path / 'site' / 'celadon.db'}", archive.peer)
+        site = Site(tmp_path / "site", fresh_url(tmp_path / "site"), archive.peer)
         sender, database = Sender(site, "judged"), Database(site.url)
         for name, value in site.environment.items():
             monkeypatch.setenv(name, value)

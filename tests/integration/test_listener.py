@@ -30,8 +30,8 @@ from node.errors import Retryable
 from node.settings import DicomSettings, PeerSettings
 from node.store import session
 from node.store.audit import AuditTrail
-from node.store.blobs import BlobStore
 from node.store.commitments import Commitments
+from node.store.folder_blobs import FolderBlobs
 from node.store.inbox import SqlInbox
 from node.store.jobs import JobStore
 from node.store.session import Database
@@ -112,7 +112,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopping: list[thread
     ) -> Node:
         database = Database(f"sqlite:///{tmp_path / 'celadon.db'}")
         database.upgrade()
-        made = inbox(database, BlobStore(tmp_path / "blobs", min_free_bytes=min_free_bytes), same_content)
+        made = inbox(database, FolderBlobs(tmp_path / "blobs", min_free_bytes=min_free_bytes), same_content)
         jobs, trail = JobStore(database), AuditTrail(database)
         watch = CompletionWatch(jobs, lambda uid: made.series(uid).instances, quiet_min_s=0.2, quiet_max_s=5.0)
         desk = Desk(Commitments(database), {"archive": reporter}) if reporter else None

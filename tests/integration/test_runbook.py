@@ -1,5 +1,6 @@
 """The runbook: a backup of a running node is put back on an empty machine, and everything is there."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from node.stores import Stores, open_database
 from tests.factories import SERIES, ct_slices, received
 from tests.faults.kills import new_database
 from tests.faults.processes import workshop
-from tests.servers import PrivatePostgresql, postgresql_folder, require, running_postgresql
+from tests.servers import PrivatePostgresql, postgresql_folder, require, running_postgresql, running_s3
 from workers.analysis import Analysis
 
 FLEET = Path(__file__).parents[2] / "deploy" / "fleet"
@@ -93,6 +94,36 @@ def test_a_backup_that_was_put_back_is_the_node_that_it_was(tmp_path: Path, urls
     Analysis(workshop(after), "worker").run(claim)
     assert {job.state for job in back.jobs.jobs()} == {JobState.DELIVERING}
     back.database.close()
+
+
+def test_a_backup_leaves_a_bucket_where_it_is_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No copy of a blob is in it; what was put back reads the same bytes from the same bucket."""
+    with running_s3() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        before = settings(tmp_path / "before", "")
+        stores = analysed(before)
+        run("backup.sh", "", before.data_dir, tmp_path / "backup")
+        assert (
+            (tmp_path / "backup" / "bucket.txt")
+            .read_text()
+            .startswith(f"the blobs are in s3://{server.bucket}/celadon")
+        )
+        assert not (tmp_path / "backup" / "data" / "blobs").exists()
+        assert not (tmp_path / "backup" / "data" / "copies").exists()
+        (done,) = [job.job_id for job in stores.jobs.jobs() if job.state is JobState.DELIVERING]
+        digests = {made.uid: made.path.name for made in stores.results.of(done)}
+        stores.database.close()
+        shutil.rmtree(before.data_dir)
+
+        after = settings(tmp_path / "after", "")
+        run("restore.sh", "", tmp_path / "backup", after.data_dir)
+        back = Stores.open(after)
+        made = back.results.of(done)
+        back.blobs.bring(one.path for one in made)
+        assert {one.uid: hashlib.sha256(one.path.read_bytes()).hexdigest() for one in made} == digests
+        assert back.retention.sweep().is_ours
+        back.database.close()
 
 
 def test_a_second_backup_takes_what_is_new(tmp_path: Path) -> None:

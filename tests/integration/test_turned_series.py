@@ -14,7 +14,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage
 
-from node.demo.private_node import PrivateNode, start_node
+from node.demo.private_node import PrivateNode
 from node.demo.series import DemoCase, make_case
 from node.dicom.query import fetch, find_series
 from node.dicom.sending import send_files
@@ -23,6 +23,7 @@ from node.domain.identifiers import InstanceUID, SeriesUID, StudyUID
 from node.domain.lifecycle import JobState
 from node.domain.reasons import ReasonCode
 from node.store.jobs import JobRecord
+from tests.engine import start_node
 from tests.factories import with_meta
 from tests.trial.readback import Report, read_report
 from tests.waiting import wait_ended

@@ -13,10 +13,11 @@ from typing import Final
 
 from node.demo.pacs import DemoPacs, start_pacs
 from node.demo.phantom_files import ISSUER, STUDY_DATE
-from node.demo.private_node import PrivateNode, start_node
+from node.demo.private_node import PrivateNode
 from node.dicom.query import fetch, find_series
 from node.domain.lifecycle import JobState
 from node.store.jobs import JobRecord
+from tests.engine import start_node
 from tests.trial.readback import dice, read_region, read_report
 from tests.trial.rendering import Rendered
 from tests.trial.rows import Row

@@ -20,7 +20,7 @@ from node.settings import Settings
 from node.store.session import Database
 from node.stores import Stores
 from tests.factories import SERIES, ct_slices, received
-from tests.servers import running_redis
+from tests.servers import running_redis, running_s3
 
 
 @pytest.fixture
@@ -81,6 +81,34 @@ def test_a_database_without_schema_is_to_be_upgraded(tmp_path: Path) -> None:
 def test_a_full_disk_fails(folder: Path) -> None:
     """Before the first image is refused."""
     assert examined(folder, dicom={"min_free_gb": 10**9})["disk"].verdict is Verdict.FAIL
+
+
+def test_a_shared_folder_for_blobs_has_a_line_of_its_own(folder: Path, tmp_path: Path) -> None:
+    """The disk of ``data_dir`` then keeps nobody from sending."""
+    found = examined(folder, blobs={"folder": str(tmp_path)}, dicom={"min_free_gb": 1e6})
+    assert (found["blobs"].verdict, found["disk"].verdict) == (Verdict.FAIL, Verdict.OK)
+    found = examined(folder, blobs={"folder": str(tmp_path / "away")})
+    assert found["blobs"].verdict is Verdict.FAIL
+    assert "blobs.folder" in found["blobs"].mend
+
+
+def test_a_bucket_is_written_and_read_and_said_to_be_away(folder: Path) -> None:
+    """Without a word of what opens it; the rest is looked at all the same."""
+    with running_s3() as server:
+        there = {"s3": {**server.settings, "timeout_s": 1.0}}
+        assert examined(folder, blobs=there)["blobs"].verdict is Verdict.OK
+        server.kill()
+        found = examined(folder, blobs=there)
+    assert (found["blobs"].verdict, found["clock"].verdict) == (Verdict.FAIL, Verdict.OK)
+    assert "0xA700" in found["blobs"].mend
+    assert server.secret_key not in str(found["blobs"])
+
+
+def test_a_bucket_whose_credentials_cannot_be_read_fails(folder: Path, tmp_path: Path) -> None:
+    """Nothing that needs the store can be asked then."""
+    found = examined(folder, blobs={"s3": {"bucket": "images", "credentials": str(tmp_path / "nothing")}})
+    assert found["blobs"].verdict is Verdict.FAIL
+    assert "clock" not in found
 
 
 def test_a_bundle_that_is_not_there_fails(folder: Path) -> None:

@@ -16,7 +16,7 @@ from node.domain.identifiers import JobId
 from node.domain.lifecycle import JobState, Step
 from node.domain.reasons import Reason, ReasonCode
 from node.domain.reporting import ObjectKind
-from node.store.blobs import BlobStore
+from node.store.folder_blobs import FolderBlobs
 from node.store.inbox import SqlInbox
 from node.store.jobs import JobStore
 from node.store.results import ResultStore
@@ -71,7 +71,7 @@ def analysed(node: Path) -> None:
 
 def _fill(node: Path, state: JobState) -> None:
     database = Database(f"sqlite:///{node / 'celadon.db'}")
-    blobs, jobs = BlobStore(node / "blobs"), JobStore(database)
+    blobs, jobs = FolderBlobs(node / "blobs"), JobStore(database)
     inbox = SqlInbox(database, blobs, same_content)
     for dataset in ct_slices(3):
         inbox.accept(received(dataset))

@@ -6,7 +6,17 @@ import pytest
 from pydantic import ValidationError
 
 from node.errors import UsageError
-from node.settings import BundleChoice, ClinicalSettings, Hl7Settings, Mode, OidcSettings, WebSettings, read_settings
+from node.settings import (
+    BlobsSettings,
+    BundleChoice,
+    ClinicalSettings,
+    Hl7Settings,
+    Mode,
+    OidcSettings,
+    Settings,
+    WebSettings,
+    read_settings,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +114,11 @@ def test_an_unknown_key_of_a_section_in_the_environment_is_an_error(monkeypatch:
         ('[pacs.main]\nae_title = "P"\nhost = "h"\nport = 0', "pacs.main.port"),
         ('[pacs.main]\nae_title = "P"\nport = 104', "pacs.main.host"),
         ('[pacs.main]\nae_title = "P"\nhost = "h"\nport = 104\nwithout = ["hologram"]', "pacs.main.without"),
+        ('[blobs.s3]\nbucket = "Not A Bucket"', "blobs.s3.bucket"),
+        ('[blobs.s3]\nbucket = "images"\nendpoint = "http://store.example"', "blobs.s3.endpoint"),
+        ('[blobs.s3]\nbucket = "images"\naccess_key = "A"', "blobs.s3"),
+        ('[blobs.s3]\nbucket = "images"\naccess_key = "A"\nsecret_key = "B"\ncredentials = "f"', "blobs.s3"),
+        ('[blobs]\nfolder = "f"\ns3 = {bucket = "images"}', "blobs"),
         ("[completion]\nquiet_min_s = 0", "completion.quiet_min_s"),
         ("[workers]\ncpu = 0", "workers.cpu"),
         ('mode = "loud"', "mode"),
@@ -179,6 +194,21 @@ def test_the_archive_to_ask_is_one_of_the_configured() -> None:
     said = problem(PACS + '[completion]\nquery_peer = "mian"')
     assert "completion.query_peer: there is no pacs.mian; known: pacs.main" in said
     assert "none is configured" in problem('[completion]\nquery_peer = "main"')
+
+
+def test_blobs_lie_in_data_dir_unless_somebody_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder that hosts share, or in a bucket; then ``data_dir`` needs no room for images."""
+    beside = Settings(data_dir=Path("here"))
+    assert (beside.blobs_dir, beside.least_free_gb) == (Path("here/blobs"), beside.dicom.min_free_gb)
+    shared = Settings(data_dir=Path("here"), blobs=BlobsSettings(folder=Path("there")))
+    assert (shared.blobs_dir, shared.least_free_gb) == (Path("there"), 0)
+    monkeypatch.setenv("CELADON_BLOBS__S3__BUCKET", "images")
+    monkeypatch.setenv("CELADON_BLOBS__S3__ACCESS_KEY", "HUSH")
+    monkeypatch.setenv("CELADON_BLOBS__S3__SECRET_KEY", "HUSH")
+    bucket = read_settings()
+    assert bucket.blobs.s3 is not None
+    assert (bucket.blobs.s3.bucket, bucket.least_free_gb) == ("images", 0)
+    assert "HUSH" not in repr(bucket) + bucket.model_dump_json()
 
 
 def test_nothing_is_removed_unless_it_is_said_after_how_long() -> None:

@@ -94,6 +94,8 @@ class Site:
     notices: tuple[NoticeObjectWriter, ...] = ()
     rules: tuple[RuleSettings, ...] = (RuleSettings(predictor="fake", when={"RoiAnatomy": "pancreas"}),)
     clinical: ClinicalSettings = field(default_factory=ClinicalSettings)
+    database_url: str = ""
+    """Empty: SQLite in ``folder``, which many tests look into."""
     more_sources: tuple[str, ...] = ()
     """Stored sources that are asked after the fake."""
 
@@ -105,7 +107,8 @@ class Site:
     @property
     def settings(self) -> Settings:
         """What the node was told."""
-        return Settings(data_dir=self.folder, mode=self.mode, rules=self.rules, clinical=self.clinical)
+        told = {"mode": self.mode, "rules": self.rules, "clinical": self.clinical}
+        return Settings(data_dir=self.folder, database_url=self.database_url, **told)
 
     @property
     def analysis(self) -> Analysis:

@@ -181,11 +181,12 @@ def test_a_sandbox_starts_nothing_before_it_is_needed_and_leaves_nothing_behind(
 def test_a_decoder_has_no_secrets_and_is_confined(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the node in its environment; memory limited, no core dump, no file that can grow."""
     monkeypatch.setenv("CELADON_DATABASE_URL", "postgresql://user:secret@host/db")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     before = {one.pid for one in decoders()}
     mine = Sandbox(1, Limits(memory_bytes=SMALLEST_BYTES))
     mine.warm()
     (decoder,) = [one for one in decoders() if one.pid not in before]
-    assert not [name for name in decoder.environ() if name.startswith("CELADON_")]
+    assert not [name for name in decoder.environ() if name.startswith(("CELADON_", "AWS_"))]
     assert decoder.rlimit(psutil.RLIMIT_AS) == (SMALLEST_BYTES, SMALLEST_BYTES)
     assert decoder.rlimit(psutil.RLIMIT_CORE) == decoder.rlimit(psutil.RLIMIT_FSIZE) == (0, 0)
     mine.close()

@@ -62,6 +62,7 @@ def test_broken_objects_are_not_understood(reason: ReasonCode) -> None:
 def test_what_is_our_fault_is_tried_again() -> None:
     """Senders repeat what failed for want of room, or inside this node."""
     assert REFUSAL_STATUS[ReasonCode.DISK_FULL] == OUT_OF_RESOURCES
+    assert REFUSAL_STATUS[ReasonCode.STORE_AWAY] == OUT_OF_RESOURCES
     assert REFUSAL_STATUS[ReasonCode.INTERNAL] == PROCESSING_FAILURE
 
 

@@ -16,7 +16,7 @@ from node.domain.identifiers import SeriesUID
 from node.domain.intake import ReceivedInstance
 from node.store import jobs, outbox, tables
 from node.store.audit import AuditTrail
-from node.store.blobs import BlobStore
+from node.store.folder_blobs import FolderBlobs
 from node.store.inbox import SqlInbox
 from node.store.jobs import Claim, JobStore
 from node.store.outbox import Outbox
@@ -46,7 +46,7 @@ class Store:
     """Every room of the store over one database, and what tests do with them again and again."""
 
     database: Database
-    blobs: BlobStore
+    blobs: FolderBlobs
     inbox: SqlInbox
     jobs: JobStore
     results: ResultStore
@@ -179,7 +179,7 @@ def database(url: str) -> Iterator[Database]:
 @pytest.fixture
 def store(database: Database, tmp_path: Path) -> Store:
     """A fresh store."""
-    blobs, clock = BlobStore(tmp_path / "blobs"), Clock()
+    blobs, clock = FolderBlobs(tmp_path / "blobs"), Clock()
     return Store(
         database,
         blobs,

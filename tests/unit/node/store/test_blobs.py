@@ -1,165 +1,211 @@
-"""Blobs: what exists under its digest is whole and durable, and a full disk leaves nothing half-written."""
+"""The port of a blob store, as a folder and as a bucket fulfil it: one specification for both."""
 
-import errno
 import hashlib
 import os
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
 
-from node.domain.reasons import ReasonCode
-from node.errors import RefusedAtDoor
+from node.settings import S3Settings
+from node.store import s3_blobs
 from node.store.blobs import BlobStore
+from node.store.copies import Copies
+from node.store.folder_blobs import FolderBlobs
+from node.store.retention import GRACE
+from node.store.s3 import Bucket
+from node.store.s3_blobs import S3Blobs
+from tests.servers import PrivateS3, running_s3
+
+KINDS = ("folder", "bucket")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PrivateS3]:
+    """One S3 server for all."""
+    with running_s3() as started:
+        yield started
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """One store as several hosts have it open."""
+
+    another: Callable[[], BlobStore]
+    """The store on one more host."""
+    let_time_pass: Callable[[], None]
+    """Let everything that is stored have been stored long ago."""
+
+
+@pytest.fixture(params=KINDS)
+def hosts(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hosts:
+    """An empty store."""
+    if request.param == "folder":
+        root = tmp_path / "blobs"
+
+        def grow_old() -> None:
+            for found in FolderBlobs(root).files():
+                os.utime(found.path, (0, 0))
+
+        return Hosts(lambda: FolderBlobs(root), grow_old)
+    settings = S3Settings.model_validate(request.getfixturevalue("server").settings)
+    prefix, numbers = uuid.uuid4().hex, count()
+
+    def another() -> BlobStore:
+        return S3Blobs(Bucket(settings), prefix, Copies(tmp_path / f"host {next(numbers)}", 10**9))
+
+    return Hosts(another, lambda: monkeypatch.setattr(s3_blobs, "LATELY", timedelta(seconds=-60)))
 
 
 @pytest.fixture
-def blobs(tmp_path: Path) -> BlobStore:
-    """An empty blob store."""
-    return BlobStore(tmp_path / "blobs")
+def blobs(hosts: Hosts) -> BlobStore:
+    """The store on one host."""
+    return hosts.another()
 
 
-def files(tmp_path: Path) -> list[Path]:
-    """Every file of the store."""
-    return [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
-
-
-def failing(number: int) -> object:
-    """An operating system call that fails with ``number``."""
-
-    def fail(*_: object, **__: object) -> None:
-        raise OSError(number, os.strerror(number))
-
-    return fail
-
-
-def test_a_blob_lies_under_the_digest_of_its_content(blobs: BlobStore, tmp_path: Path) -> None:
-    """The name is the SHA-256, never anything from the content; the bytes are those that were given."""
+def test_the_name_is_the_digest_and_the_bytes_are_those_that_were_given(blobs: BlobStore) -> None:
+    """The name is the SHA-256, never anything from the content."""
     blob = blobs.put(b"pixels")
     digest = hashlib.sha256(b"pixels").hexdigest()
-    assert (blob.sha256, blob.size_bytes) == (digest, 6)
-    assert blob.path == blobs.path_of(digest) == tmp_path / "blobs" / digest[:2] / digest
+    assert (blob.sha256, blob.size_bytes, blob.path.name) == (digest, 6, digest)
+    assert blob.path == blobs.path_of(digest)
+    blobs.bring([blob.path])
     assert blob.path.read_bytes() == b"pixels"
-
-
-def test_the_same_content_is_kept_once(blobs: BlobStore, tmp_path: Path) -> None:
-    """Storing again gives the same blob and writes nothing, but says that it is wanted: its time is that of now."""
-    first = blobs.put(b"pixels")
-    written = first.path.stat().st_ino
-    os.utime(first.path, (0, 0))
-    assert blobs.put(b"pixels") == first
-    assert files(tmp_path) == [first.path]
-    assert first.path.stat().st_ino == written
-    assert first.path.stat().st_mtime > 0
-
-
-def test_content_is_synced_before_it_gets_its_name_and_the_name_before_it_is_said(
-    blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The order is: file to disk, rename, directory to disk."""
-    blobs.put(b"makes the directories")
-    calls: list[str] = []
-    sync, rename = os.fsync, os.rename
-
-    def watched_sync(descriptor: int) -> None:
-        calls.append("directory" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "file")  # noqa: PTH112
-        sync(descriptor)
-
-    def watched_rename(part: str, path: Path) -> None:
-        calls.append("rename")
-        rename(part, path)
-
-    monkeypatch.setattr(os, "fsync", watched_sync)
-    monkeypatch.setattr(os, "rename", watched_rename)
-    blobs.put(b"pixels")
-    assert calls[-3:] == ["file", "rename", "directory"]
-
-
-def test_a_blob_that_is_already_there_is_made_durable_too(blobs: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever wrote it may have died between rename and sync: its directory is synced again."""
-    blobs.put(b"pixels")
-    synced: list[int] = []
-    monkeypatch.setattr(os, "fsync", synced.append)
-    blobs.put(b"pixels")
-    assert len(synced) == 1
-
-
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-@pytest.mark.parametrize("call", ["open", "fsync"])
-def test_no_room_is_refused_with_nothing_half_written(
-    blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
-) -> None:
-    """A full disk, whenever it shows, is DISK_FULL and leaves no part file; afterwards storing works again."""
-    blobs.put(b"makes the directories")
-    before = files(tmp_path)
-    content = next(
-        bytes([n]) for n in range(256) if hashlib.sha256(bytes([n])).hexdigest()[:2] == before[0].parent.name
-    )
-    with monkeypatch.context() as patch:
-        patch.setattr(os, call, failing(number))
-        with pytest.raises(RefusedAtDoor) as refused:
-            blobs.put(content)
-    assert refused.value.reason.code is ReasonCode.DISK_FULL
-    assert files(tmp_path) == before
-    assert blobs.put(content).path.read_bytes() == content
-
-
-def test_no_room_for_a_directory_is_refused(blobs: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that cannot take a new directory is full as well."""
-    monkeypatch.setattr(Path, "mkdir", failing(errno.ENOSPC))
-    with pytest.raises(RefusedAtDoor, match="DISK_FULL"):
-        blobs.put(b"pixels")
-
-
-def test_another_fault_of_the_disk_is_not_called_full(
-    blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An input/output error goes on as it is, and leaves nothing either."""
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", failing(errno.EIO))
-        with pytest.raises(OSError, match="Input/output"):
-            blobs.put(b"pixels")
-    assert files(tmp_path) == []
-
-
-def test_below_the_watermark_nothing_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What would take the free space below the watermark is refused; with room again it is stored."""
-    blobs = BlobStore(tmp_path / "blobs", min_free_bytes=100)
-    monkeypatch.setattr(BlobStore, "free_bytes", lambda _: 105)
-    with pytest.raises(RefusedAtDoor, match="DISK_FULL: free space is below the watermark"):
-        blobs.put(b"sixtee")
-    assert files(tmp_path) == []
-    assert blobs.put(b"five!").path.exists()
-
-
-def test_free_space_is_that_of_the_file_system(blobs: BlobStore) -> None:
-    """There is some, and no more than the disk has."""
-    assert blobs.free_bytes() > 0
-
-
-def test_what_a_dead_writer_left_is_swept_up_and_what_a_living_one_writes_is_not(
-    blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A part file that nobody holds is removed; a sweep in the middle of a write takes nothing from it."""
-    abandoned = tmp_path / "blobs" / "ab" / "abc.1.part"
-    abandoned.parent.mkdir()
-    abandoned.write_bytes(b"half")
-    swept: list[int] = []
-    sync = os.fsync
-
-    def sweep_meanwhile(descriptor: int) -> None:
-        if not swept:
-            swept.append(blobs.sweep())
-        sync(descriptor)
-
-    blobs.put(b"makes the directories")
-    monkeypatch.setattr(os, "fsync", sweep_meanwhile)
-    blob = blobs.put(b"makes the directories, too")
-    assert blob.path.read_bytes() == b"makes the directories, too"
-    assert swept == [1]
-    assert not abandoned.exists()
 
 
 def test_a_digest_that_is_known_already_is_not_made_again(blobs: BlobStore) -> None:
     """Whoever received the content made it on the way."""
-    digest = hashlib.sha256(b"pixels").hexdigest()
-    assert blobs.put(b"pixels", digest) == blobs.put(b"pixels")
+    assert blobs.put(b"pixels", hashlib.sha256(b"pixels").hexdigest()) == blobs.put(b"pixels")
+
+
+def test_what_one_host_stored_another_reads(hosts: Hosts) -> None:
+    """As soon as it is stored, and many at once."""
+    one, other = hosts.another(), hosts.another()
+    contents = [f"slice {number}".encode() for number in range(12)]
+    digests = [one.put(content).sha256 for content in contents]
+    paths = [other.path_of(digest) for digest in digests]
+    other.bring(paths)
+    assert [path.read_bytes() for path in paths] == contents
+
+
+def test_the_same_content_is_kept_once(hosts: Hosts) -> None:
+    """Whoever stores it again, on whichever host."""
+    first = [hosts.another().put(b"pixels").sha256 for _ in range(3)]
+    assert [found.sha256 for found in hosts.another().files()] == first[:1]
+
+
+def test_the_same_content_is_stored_by_many_at_once(hosts: Hosts) -> None:
+    """None of them fails, and it is whole afterwards."""
+    one, other = hosts.another(), hosts.another()
+    with ThreadPoolExecutor(8) as pool:
+        stored = list(pool.map(lambda store: store.put(b"pixels").sha256, [one, other] * 8))
+    assert len(set(stored)) == 1
+    path = one.path_of(stored[0])
+    one.bring([path])
+    assert path.read_bytes() == b"pixels"
+
+
+def test_everything_that_is_stored_is_found(blobs: BlobStore) -> None:
+    """Also more than comes on one page of a list; and what is not there is not."""
+    digests = {blobs.put(f"slice {number}".encode()).sha256 for number in range(12)}
+    assert {found.sha256 for found in blobs.files()} == digests
+    found = blobs.find(min(digests))
+    assert found is not None
+    assert (found.sha256, found.is_part, found.is_doomed) == (min(digests), False, False)
+    assert found.size_bytes in (len(b"slice 1"), len(b"slice 10"))
+    assert blobs.find("0" * 64) is None
+
+
+def test_what_is_not_there_is_not_brought(blobs: BlobStore) -> None:
+    """Whoever reads it says that it is gone."""
+    path = blobs.path_of("0" * 64)
+    blobs.bring([path])
+    assert not path.exists()
+
+
+def test_what_was_removed_is_gone_on_every_host_that_has_not_read_it(hosts: Hosts) -> None:
+    """Nothing is left of it to be found."""
+    one = hosts.another()
+    blob = one.put(b"pixels")
+    kept = one.put(b"others")
+    found = one.find(blob.sha256)
+    assert found is not None
+    assert one.remove(found)
+    other = hosts.another()
+    assert [left.sha256 for left in other.files()] == [kept.sha256]
+    other.bring([other.path_of(blob.sha256)])
+    assert not other.path_of(blob.sha256).exists()
+
+
+def test_what_is_stored_again_before_it_is_removed_stays(hosts: Hosts) -> None:
+    """Somebody is about to refer to it: whoever found it old takes only what he has found."""
+    sweeper, writer = hosts.another(), hosts.another()
+    digest = writer.put(b"pixels").sha256
+    hosts.let_time_pass()
+    found = sweeper.find(digest)
+    assert found is not None
+    writer.put(b"pixels")
+    sweeper.remove(found)
+    reader = hosts.another()
+    reader.bring([reader.path_of(digest)])
+    assert reader.path_of(digest).read_bytes() == b"pixels"
+
+
+def test_what_is_stored_anew_after_it_was_removed_stays(hosts: Hosts) -> None:
+    """Also when a second one removes what he has found before that."""
+    slow, quick, writer = hosts.another(), hosts.another(), hosts.another()
+    digest = writer.put(b"pixels").sha256
+    hosts.let_time_pass()
+    found = [store.find(digest) for store in (slow, quick)]
+    assert found[0] is not None
+    assert found[1] is not None
+    assert quick.remove(found[1])
+    writer.put(b"pixels")
+    slow.remove(found[0])
+    reader = hosts.another()
+    reader.bring([reader.path_of(digest)])
+    assert reader.path_of(digest).read_bytes() == b"pixels"
+
+
+def test_what_was_stored_again_counts_as_stored_now(hosts: Hosts) -> None:
+    """A sweep goes by that."""
+    one = hosts.another()
+    digest = one.put(b"pixels").sha256
+    hosts.let_time_pass()
+    before = one.find(digest)
+    one.put(b"pixels")
+    after = one.find(digest)
+    assert before is not None
+    assert after is not None
+    assert before.touched_ns <= after.touched_ns
+
+
+def test_a_sweep_of_a_store_at_rest_takes_nothing(blobs: BlobStore) -> None:
+    """There is nothing half-written in it."""
+    blobs.put(b"pixels")
+    assert blobs.sweep() == 0
+    assert len(list(blobs.files())) == 1
+
+
+def test_a_store_belongs_to_the_first_database_that_asks(hosts: Hosts) -> None:
+    """On every host."""
+    one, other = hosts.another(), hosts.another()
+    assert one.belongs_to("a")
+    assert other.belongs_to("a")
+    assert not other.belongs_to("b")
+    assert one.belongs_to("a")
+
+
+def test_there_is_room_on_this_machine(blobs: BlobStore) -> None:
+    """For blobs, or for copies of them."""
+    assert blobs.free_bytes() > 0
+
+
+def test_nobody_relies_on_what_a_sweep_may_remove() -> None:
+    """What a writer takes as stored lately has its row long before it counts as abandoned."""
+    assert 2 * s3_blobs.LATELY <= GRACE

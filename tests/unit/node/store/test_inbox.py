@@ -14,7 +14,7 @@ from node.domain.intake import IntakeVerdict
 from node.domain.lifecycle import JobState
 from node.domain.reasons import Reason, ReasonCode
 from node.errors import RefusedAtDoor, Retryable
-from node.store.blobs import BlobStore
+from node.store.folder_blobs import FolderBlobs
 from node.store.group_commit import GroupCommit
 from tests.factories import (
     CONTOURS,
@@ -136,7 +136,7 @@ def test_our_own_result_that_comes_back_is_acknowledged_and_not_analysed(store: 
 
 def test_a_full_disk_leaves_no_trace_in_the_database(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The blob comes first: without it there is no instance, series or job."""
-    monkeypatch.setattr(BlobStore, "free_bytes", lambda _: -1)
+    monkeypatch.setattr(FolderBlobs, "free_bytes", lambda _: -1)
     with pytest.raises(RefusedAtDoor, match="DISK_FULL"):
         store.inbox.accept(received(ct_slice()))
     assert [store.count(table) for table in ("instances", "series", "jobs", "audit")] == [0, 0, 0, 0]

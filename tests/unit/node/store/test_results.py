@@ -12,7 +12,7 @@ from node.domain.lifecycle import DeliveryState, JobState
 from node.domain.reasons import Reason, ReasonCode
 from node.domain.reporting import ObjectKind, ReportObject
 from node.errors import Retryable
-from node.store.blobs import BlobStore
+from node.store.folder_blobs import FolderBlobs
 from node.store.jobs import Claim
 from tests.factories import SERIES, event, received_contour, report_object, step_record
 from tests.unit.node.store.conftest import Store
@@ -150,7 +150,7 @@ def test_what_a_person_retracted_stays_retracted(store: Store) -> None:
 def test_a_full_disk_may_be_tried_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """No room for results is the surroundings' fault, not the series': the claim holds."""
     claim = store.claimed()
-    monkeypatch.setattr(BlobStore, "free_bytes", lambda _: -1)
+    monkeypatch.setattr(FolderBlobs, "free_bytes", lambda _: -1)
     with pytest.raises(Retryable, match="DISK_FULL"):
         commit(store, claim, "pacs")
     assert store.state(claim) == "running"

@@ -20,7 +20,7 @@ from node.domain.lifecycle import DeliveryState, JobState
 from node.domain.reasons import Reason, ReasonCode
 from node.domain.reporting import DeliveryOutcome, ObjectKind
 from node.store import inbox
-from node.store.blobs import BlobStore
+from node.store.folder_blobs import FolderBlobs
 from node.store.inbox import SqlInbox
 from node.store.jobs import Claim
 from node.store.retention import Pruned
@@ -261,7 +261,7 @@ def test_a_kill_between_rows_and_bytes_is_healed_by_the_sweep(store: Store, monk
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(BlobStore, "remove", die)
+        patch.setattr(FolderBlobs, "remove", die)
         with pytest.raises(Killed):
             store.retention.prune(KEEP)
     assert store.inbox.is_pruned(SERIES)

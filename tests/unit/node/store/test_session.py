@@ -142,3 +142,15 @@ def test_sqlite_commits_durably_and_holds_foreign_keys(tmp_path: Path) -> None:
         found = [connection.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous", "foreign_keys")]
     assert found == ["wal", 2, 1]
     database.close()
+
+
+def test_a_cut_link_to_postgresql_is_noticed_on_both_sides(postgresql: Callable[[], str]) -> None:
+    """Within seconds, where the system's own limits are hours; who names others in the URL has those."""
+    for more, idle in (("", "5"), ("&keepalives_idle=60", "60")):
+        database = Database(postgresql() + more)
+        with database.read() as connection:
+            told = connection.connection.driver_connection.info.get_parameters()
+            assert (told["keepalives_idle"], told["tcp_user_timeout"], told["connect_timeout"]) == (idle, "10000", "5")
+            # Of a Unix socket the server has none to keep, and says 0; that it was told without complaint is seen here.
+            assert connection.scalar(text("SHOW tcp_keepalives_idle")) == "0"
+        database.close()

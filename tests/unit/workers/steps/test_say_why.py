@@ -12,7 +12,7 @@ from node.domain.lifecycle import JobState
 from node.domain.reasons import Reason, ReasonCode
 from node.domain.reporting import Notice, NoticeKind, ObjectKind, ReportObject
 from node.errors import Quarantined
-from node.store.blobs import BlobStore
+from node.store.folder_blobs import FolderBlobs
 from node.store.jobs import Claim
 from tests.factories import SERIES, STUDY, as_file, ct_slice, instance
 from workers.steps.say_why import say_why
@@ -37,7 +37,7 @@ class Listening:
 def series(tmp_path: Path) -> Series:
     """A stored series of one image."""
     image = ct_slice(0)
-    blobs = BlobStore(tmp_path)
+    blobs = FolderBlobs(tmp_path)
     stored = instance(image, path=blobs.path_of(blobs.put(as_file(image)).sha256))
     return Series(SERIES, STUDY, stored.patient, "CT", (stored,))
 
