@@ -27,8 +27,8 @@ _OF_NO_CASE: Final = tuple(
     action.value
     for action in (
         AuditAction.WORKLIST_VIEWED, AuditAction.CASE_VIEWED, AuditAction.OBJECT_FETCHED, AuditAction.CLINICAL_VIEWED,
-        AuditAction.MONITORING_VIEWED, AuditAction.AUDIT_VIEWED, AuditAction.AUDIT_EXPORTED,
-        AuditAction.VERDICTS_EXPORTED, AuditAction.CLINICAL_EXPORTED, AuditAction.SIGNED_IN,
+        AuditAction.PATIENT_VIEWED, AuditAction.MONITORING_VIEWED, AuditAction.AUDIT_VIEWED,
+        AuditAction.AUDIT_EXPORTED, AuditAction.VERDICTS_EXPORTED, AuditAction.CLINICAL_EXPORTED, AuditAction.SIGNED_IN,
         AuditAction.SIGN_IN_REFUSED, AuditAction.SIGNED_OUT, AuditAction.ACCESS_REFUSED, AuditAction.USER_ADDED,
         AuditAction.USER_DISABLED, AuditAction.TOKEN_ADDED, AuditAction.TOKENS_REVOKED, AuditAction.INSTANCE_RECEIVED,
         AuditAction.INSTANCE_REFUSED, AuditAction.ASSOCIATION_REFUSED,
