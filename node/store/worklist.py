@@ -6,6 +6,7 @@ Pages follow each other by the last row that was shown (keyset): what comes in m
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Row, Select, and_, case, func, literal, select, tuple_, update
@@ -207,7 +208,9 @@ def _urgent(wanted: Wanted) -> Select[Any]:
     return query.order_by(jobs.c.created_at, jobs.c.id).limit(MOST_URGENT)
 
 
+@cache
 def _lines() -> Select[Any]:
+    """What is read of a case; built once, which took as long as reading a page of them."""
     last_word = (
         select(verdicts.c.kind)
         .where(verdicts.c.job_id == jobs.c.id)
