@@ -13,7 +13,7 @@ _ALL_INSIDE = """() => [...document.querySelectorAll("svg.fits")].flatMap((drawi
     const card = drawing.closest(".card").getBoundingClientRect();
     return [...outside.map((one) => one.textContent), ...(inside(all, card) ? [] : ["the drawing"])];
 })"""
-"""What of a case's drawings is cut off."""
+"""What of the drawings of a page is cut off."""
 
 
 def case_of(page: Page, served: Served, kind: str = "analysed") -> None:
@@ -209,7 +209,7 @@ def test_nothing_keeps_anybody_out(visit: Visit, served: Served, axe: str, size:
         page.goto(path)
         if name == "case":
             expect(page.locator(".place")).to_contain_text("of 6")
-            assert page.evaluate(_ALL_INSIDE) == [], "a drawing is seen as a whole, and all words in it"
+        assert page.evaluate(_ALL_INSIDE) == [], "a drawing is seen as a whole, and all words in it"
         picture(page, f"{name}-{'dark' if dark else 'light'}-{size[0]}")
         assert findings(page, axe) == [], name
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0], name
