@@ -1,9 +1,11 @@
 """Sending: every answer that a peer can give, and every way in which it can fail to give one."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydicom import dcmread
@@ -13,7 +15,7 @@ from pynetdicom.events import Event
 
 from node.demo.series import DemoCase, make_case
 from node.dicom.peer import Peer
-from node.dicom.sending import echo, send_files, verdict
+from node.dicom.sending import SendResult, echo, send_files, verdict
 from node.domain.identifiers import AeTitle
 from node.domain.lifecycle import DeliveryState
 from node.errors import Retryable
@@ -36,6 +38,7 @@ def scp(answer: Handler, ct: str = JPEG2000Lossless, seg: str = ExplicitVRLittle
     """A peer that answers each C-STORE with ``answer`` and takes CT and SEG in one transfer syntax each."""
     ae = AE("ARCHIVE")
     ae.require_called_aet = True
+    ae.network_timeout = None
     ae.add_supported_context("1.2.840.10008.1.1")
     ae.add_supported_context(CT, ct)
     ae.add_supported_context(SEG, seg)
@@ -182,6 +185,28 @@ def test_an_abort_costs_one_file(case: DemoCase) -> None:
     with scp(abort_on_victim) as peer:
         results = send_files(case.ct_paths[:4], peer, "CELADON")
     assert [result.state for result in results] == [STORED, LATER, STORED, STORED]
+
+
+def test_a_clock_that_is_set_ends_no_association(case: DemoCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that was suspended, or an NTP step: what is under way goes on as if nothing had been."""
+    ahead_s = [0.0]
+    now = time.time
+    monkeypatch.setattr("pynetdicom.timer.time", SimpleNamespace(time=lambda: now() + ahead_s[0]))
+    associations = []
+
+    def take(event: Event) -> int:
+        associations.append(event.assoc)
+        return 0x0000
+
+    def step_the_clock(_: SendResult) -> None:
+        ahead_s[0] += 3600.0
+        # Between two objects pynetdicom looks at its timers.
+        threading.Event().wait(0.3)
+
+    with scp(take) as peer:
+        results = send_files(case.ct_paths[:4], peer, "CELADON", step_the_clock, timeout_s=5.0)
+    assert [(one.state, one.status) for one in results] == [(STORED, 0x0000)] * 4
+    assert len(set(associations)) == 1
 
 
 def test_a_silent_peer_costs_one_time_out(case: DemoCase) -> None:
