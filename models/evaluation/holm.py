@@ -1,4 +1,4 @@
-"""Holm's correction of p values for their number (Holm 1979, "A simple sequentially rejective multiple test procedure").
+"""Holm's correction of p values for their number (1979, "A simple sequentially rejective multiple test procedure").
 
 ``statsmodels.stats.multitest.multipletests`` gives the same numbers, and collects the garbage of the whole process at
 each call: half a second in one that has loaded models, for a handful of numbers.

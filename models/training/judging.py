@@ -67,8 +67,8 @@ def area(truth: npt.NDArray[np.bool_], scores: Probabilities) -> float:
 def kappa(labels: Labels, called: Labels, classes: Sequence[int]) -> float:
     """Quadratic-weighted kappa (Cohen 1968); NaN when truth and call are one and the same class throughout.
 
-    ``classes``: 0, 1 … k - 1. By counts alone, as ``area`` by ranks: a thousand draws ask for it, and scikit-learn, which
-    gives the same, checks its arguments for longer than it counts.
+    ``classes``: 0, 1 … k - 1. By counts alone, as ``area`` by ranks: a thousand draws ask for it, and scikit-learn,
+    which gives the same, checks its arguments for longer than it counts.
     """
     if len(np.union1d(labels, called)) == 1:
         return float("nan")
