@@ -1,7 +1,7 @@
 """Whether one centre's cases are unlike the others': in what was predicted, in age, in slice thickness.
 
 Two-sample Kolmogorov-Smirnov tests (SciPy) of each centre against all others, corrected for their number by Holm's
-method (statsmodels), beside the population stability index over tenths of the others. What has shifted may still be
+method, beside the population stability index over tenths of the others. What has shifted may still be
 predicted rightly: the subgroup table says that. What has not may be predicted wrongly all the same.
 """
 
@@ -12,10 +12,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import ks_2samp
-from statsmodels.stats.multitest import multipletests
 
 from models.evaluation.cohort import Cohort
 from models.evaluation.estimate import Floats
+from models.evaluation.holm import holm
 from node.domain.centres import farthest_first
 from node.domain.drift import LARGE_PSI, psi_of_numbers
 
@@ -57,10 +57,8 @@ def shifts(cohort: Cohort) -> tuple[Shift, ...]:
     """
     centres = np.array(cohort.descriptors.get(CENTRE, ("",) * len(cohort.cases)))
     found = [compared for name, values in _quantities(cohort).items() for compared in _compared(name, values, centres)]
-    if not found:
-        return ()
-    corrected = multipletests([one.p for one in found], method="holm")[1]
-    return tuple(replace(one, p=float(p)) for one, p in zip(found, corrected, strict=True))
+    corrected = holm([one.p for one in found])
+    return tuple(replace(one, p=p) for one, p in zip(found, corrected, strict=True))
 
 
 def _compared(name: str, values: Floats, centres: Words) -> list[Shift]:
