@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import structlog.testing
+from pydantic import SecretStr
 from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate
 from pydicom.uid import RLELossless
@@ -96,6 +97,7 @@ class Site:
     clinical: ClinicalSettings = field(default_factory=ClinicalSettings)
     more_sources: tuple[str, ...] = ()
     """Stored sources that are asked after the fake."""
+    broker_url: str = ""
 
     def __post_init__(self) -> None:
         """Open the store."""
@@ -105,7 +107,13 @@ class Site:
     @property
     def settings(self) -> Settings:
         """What the node was told."""
-        return Settings(data_dir=self.folder, mode=self.mode, rules=self.rules, clinical=self.clinical)
+        return Settings(
+            data_dir=self.folder,
+            mode=self.mode,
+            rules=self.rules,
+            clinical=self.clinical,
+            broker_url=SecretStr(self.broker_url),
+        )
 
     @property
     def analysis(self) -> Analysis:
