@@ -1,13 +1,16 @@
 """A patient who appears nowhere: five hundred failures with a canary in every text, and not a trace of it.
 
-Logs, metrics, tracebacks, answers of the page, reasons of jobs, the audit trail. The canary may stand in the tables
-that are made for it, in the files of the objects, and nowhere else. There is no broker: workers are told nothing but
-what they read from the database.
+Logs, metrics, tracebacks, messages of the broker, answers of the page, reasons of jobs, the audit trail. The canary may
+stand in the tables that are made for it, in the files of the objects, and nowhere else.
 """
 
+import base64
 import itertools
+import json
 import logging
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,11 +22,13 @@ from sqlalchemy.exc import IntegrityError
 
 from node import log
 from node.domain.reasons import ReasonCode
+from node.doorbell import NAMES
 from node.errors import Fatal, NoRoom, Quarantined, Refused, Retryable, StorageFailed, UsageError
 from node.web.site import Site
 from tests import factories
 from tests.fakes import raising
 from tests.page import Browser, PageUnderTest, furnished, open_page
+from tests.servers import PrivateRedis, running_redis
 from tests.unit.workers.test_analysis import Site as Node
 
 CANARY = "Xyzzyq^Canaria"
@@ -92,13 +97,36 @@ def told(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
     structlog.configure(**before)
 
 
+@pytest.fixture
+def redis() -> Iterator[PrivateRedis]:
+    """A broker."""
+    with running_redis() as server:
+        yield server
+
+
+def messages(redis: PrivateRedis, at_least: int) -> list[str]:
+    """What the broker holds, in words: envelopes, and the bodies in them, which are base64."""
+    deadline = time.monotonic() + 60
+    while sum(lengths(redis).values()) < at_least:
+        assert time.monotonic() < deadline, lengths(redis)
+        threading.Event().wait(0.1)
+    said = [redis.say(f"LINDEX {name} {place}") for name, count in lengths(redis).items() for place in range(count)]
+    envelopes = [one.partition("\r\n")[2] for one in said]
+    return [one + base64.b64decode(json.loads(one)["body"]).decode() for one in envelopes]
+
+
+def lengths(redis: PrivateRedis) -> dict[str, int]:
+    """How many messages each queue holds."""
+    return {name: int(redis.say(f"LLEN {name}").removeprefix(":")) for name in NAMES.values()}
+
+
 def test_failures_of_analyses_tell_nothing(
-    tmp_path: Path, told: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, told: Callable[[], str], monkeypatch: pytest.MonkeyPatch, redis: PrivateRedis
 ) -> None:
-    """At every step that can fail, with everything that can be raised there."""
+    """At every step that can fail, with everything that can be raised there; nor does what wakes the workers."""
     printed: list[str] = []
     monkeypatch.setattr(sys, "excepthook", lambda *raised: printed.append("".join(traceback.format_exception(*raised))))
-    node = Node(tmp_path)
+    node = Node(tmp_path, broker_url=redis.url)
     raised = itertools.cycle([*errors(), *ours()])
     hooked: list[Any] = [node.segmenter, node.predictor, node.source, node.writer]
     states = []
@@ -119,6 +147,7 @@ def test_failures_of_analyses_tell_nothing(
         with node.stores.database.write() as connection:
             # What was given back is not tried again here.
             connection.exec_driver_sql("UPDATE jobs SET not_before = '2999-01-01' WHERE state = 'waiting'")
+    assert hits(" ".join(messages(redis, at_least=ANALYSES))) == []
     logged = told()
     assert len(logged.splitlines()) >= ANALYSES
     assert len(set(states)) >= 3

@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
+from pydicom.datadict import dictionary_VR, keyword_for_tag
 from sqlalchemy import String, insert, select, update
 
 from node.clinical.hl7_content import Reader
 from node.clinical.hl7_text import read_messages
+from node.dicom.reading import DOOR_TAGS
 from node.domain.access import Role
 from node.domain.identifiers import JobId
 from node.store import tables
@@ -24,10 +26,19 @@ from tests.page import HASHED, PASSWORD, PageUnderTest, furnished, open_page, re
 from tests.payloads import EVERY
 
 SAMPLE = EVERY if os.environ.get("ATTACKS") == "all" else EVERY[:: max(1, len(EVERY) // 12)]
-HEADER = (
-    "PatientName", "PatientID", "AccessionNumber", "SeriesDescription", "StudyDescription", "Manufacturer",
-    "ManufacturerModelName", "ConvolutionKernel", "BodyPartExamined", "ProtocolName", "StationName", "InstitutionName",
-)  # fmt: skip
+_ASCII_VRS = frozenset({"AE", "AS", "CS", "DA", "DT", "TM"})
+"""Of the default repertoire alone (PS3.5 section 6.1.2.3)."""
+_TEXT_VRS = _ASCII_VRS | {"LO", "PN", "SH"}
+HEADER = {
+    keyword_for_tag(tag): dictionary_VR(tag)
+    for tag in sorted(DOOR_TAGS)
+    # Another modality is no image, another character set another text.
+    if dictionary_VR(tag) in _TEXT_VRS and keyword_for_tag(tag) not in ("Modality", "SpecificCharacterSet")
+}
+"""Every text that this node reads of a header, with its VR."""
+LONGEST = 64
+"""Characters of a patient's number (PS3.5 table 6.2-1)."""
+PLAIN = "PAT-17"
 KEPT = frozenset(
     {
         "id", "job_id", "state", "step", "reason", "predictor", "modality", "kind", "source", "sha256", "manifest",
@@ -45,10 +56,12 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pa
     page = furnished(open_page(folder))
     page.stores.users.add("admin", HASHED, Role.ADMIN)
     for number, payload in enumerate(EVERY):
-        texts = dict.fromkeys(HEADER, payload)
-        # A code string knows no other characters (PS3.5 section 6.2).
-        texts["BodyPartExamined"] = payload.encode("ascii", "ignore").decode()
+        ascii_text = payload.encode("ascii", "ignore").decode()
+        texts = {keyword: ascii_text if vr in _ASCII_VRS else payload for keyword, vr in HEADER.items()}
+        texts["PatientID"] = number_of(payload)
         receive(page, [factories.ct_slice(0, series=f"2.25.81{number:03}", **texts)])
+    # Somebody whose own header does nothing, for what laboratories send.
+    receive(page, [factories.ct_slice(0, series="2.25.81999", PatientID=PLAIN, PatientName="Test^Name")])
     with serve(folder) as url:
         yield url, page
 
@@ -116,8 +129,8 @@ def test_nothing_that_a_case_shows_runs(admin: Page, attacked: tuple[str, PageUn
     """Header, clinical values, steps, objects, deliveries, verdicts, outcomes, notes: every text is a payload."""
     page, job = attacked[1], attacked[1].jobs["analysed"]
     whole = page.stores.findings.of(job)
-    for number, payload in enumerate(SAMPLE):
-        poison(page, job, whole, payload, first=number == 0)
+    for payload in SAMPLE:
+        poison(page, job, whole, payload)
         for path in (f"/jobs/{job}", f"/jobs/{job}/state", "/", "/audit", "/monitoring"):
             answer = admin.goto(path)
             assert answer is not None
@@ -125,20 +138,53 @@ def test_nothing_that_a_case_shows_runs(admin: Page, attacked: tuple[str, PageUn
             assert_nothing_ran(admin, f"{path}: {payload}")
 
 
+def test_nothing_of_a_patient_who_is_looked_up_runs(admin: Page) -> None:
+    """Number, issuer and name on the page of clinical values."""
+    for payload in SAMPLE:
+        admin.goto("/clinical")
+        admin.get_by_label("Patient ID").fill(number_of(payload))
+        admin.keyboard.press("Enter")
+        heading = admin.get_by_role("heading", level=2).filter(has_text=number_of(payload))
+        expect(heading.first).to_be_visible()
+        assert_nothing_ran(admin, payload)
+
+
+def test_no_feedback_runs(admin: Page, attacked: tuple[str, PageUnderTest]) -> None:
+    """Sent as a program sends it, shown on the case and given away as a file."""
+    page, job = attacked[1], attacked[1].jobs["analysed"]
+    headers = {"authorization": f"Bearer {page.stores.users.add_token('admin', 'feedback', 1)}"}
+    client = page.client()
+    for payload in SAMPLE:
+        sent = {"kind": "roi-wrong", "reason": payload}
+        assert client.post(f"/api/v1/jobs/{job}/feedback", json=sent, headers=headers).status_code == 201
+    admin.goto(f"/jobs/{job}")
+    admin.get_by_text("none overwritten").click()
+    shown = admin.locator("#verdict").inner_text()
+    assert [payload for payload in SAMPLE if payload not in shown] == []
+    assert_nothing_ran(admin, "the case")
+
+
 def test_no_hl7_value_runs(admin: Page, attacked: tuple[str, PageUnderTest]) -> None:
-    """As it came, behind the API that shows it: JSON that no browser takes for a page."""
+    """As it came: on the page for those who look after it, and by the API as JSON that no browser takes for a page."""
     reader = Reader("HOSPITAL")
     for number, payload in enumerate(SAMPLE):
         text = payload.replace("\\", "\\E\\").replace("|", "\\F\\").replace("^", "\\S\\").replace("&", "\\T\\")
         lines = (
             f"MSH|^~\\&|LAB|HOSP|CELADON|NODE|20240506||ORU^R01|{number}|P|2.5.1",
-            "PID|1||PAT-7^^^HOSPITAL||Test^Name",
+            f"PID|1||{PLAIN}^^^HOSPITAL||Test^Name",
             "OBR|1",
             f"OBX|1|ST|24108-3^CA 19-9^LN||{text}|{text}|||||F",
         )
         (message,) = read_messages("\r".join(lines).encode(), "utf-8")
         attacked[1].stores.clinical.accept(reader.intake(message, datetime.now(UTC)))
-    answer = admin.goto("/api/v1/clinical/PAT-7?issuer=HOSPITAL")
+    admin.goto("/clinical")
+    admin.get_by_label("Patient ID").fill(PLAIN)
+    admin.keyboard.press("Enter")
+    expect(admin.get_by_role("heading", level=2)).to_contain_text(PLAIN)
+    shown = admin.get_by_role("main").inner_text()
+    assert [payload for payload in SAMPLE if payload not in shown] == []
+    assert_nothing_ran(admin, "the values of the patient")
+    answer = admin.goto(f"/api/v1/clinical/{PLAIN}?issuer=HOSPITAL")
     assert answer is not None
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -146,12 +192,17 @@ def test_no_hl7_value_runs(admin: Page, attacked: tuple[str, PageUnderTest]) -> 
     assert_nothing_ran(admin, "the API")
 
 
-def poison(page: PageUnderTest, job: JobId, document: Any, payload: str, *, first: bool) -> None:
+def number_of(payload: str) -> str:
+    """A payload as a patient's number."""
+    return payload[:LONGEST].strip()
+
+
+def poison(page: PageUnderTest, job: JobId, document: Any, payload: str) -> None:
     """Write ``payload`` into every text that others can write, wherever it is kept."""
     with page.stores.database.write() as connection:
-        if first:
-            verdict = {"at": factories.event().at, "reader": payload, "kind": "disagree", "own_class": payload}
-            connection.execute(insert(tables.verdicts).values(verdict | {"job_id": job, "reason": payload}))
+        # Verdicts are only ever added: the page has those of all payloads before as well.
+        verdict = {"at": factories.event().at, "reader": payload, "kind": "disagree", "own_class": payload}
+        connection.execute(insert(tables.verdicts).values(verdict | {"job_id": job, "reason": payload}))
         series = connection.scalar(select(tables.jobs.c.series_uid).where(tables.jobs.c.id == job))
         for table, where in (
             (tables.series, tables.series.c.series_uid == series),

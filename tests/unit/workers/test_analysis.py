@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import structlog.testing
+from pydantic import SecretStr
 from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate
 from pydicom.uid import RLELossless
@@ -98,6 +99,7 @@ class Site:
     """Empty: SQLite in ``folder``, which many tests look into."""
     more_sources: tuple[str, ...] = ()
     """Stored sources that are asked after the fake."""
+    broker_url: str = ""
 
     def __post_init__(self) -> None:
         """Open the store."""
@@ -107,8 +109,14 @@ class Site:
     @property
     def settings(self) -> Settings:
         """What the node was told."""
-        told = {"mode": self.mode, "rules": self.rules, "clinical": self.clinical}
-        return Settings(data_dir=self.folder, database_url=self.database_url, **told)
+        return Settings(
+            data_dir=self.folder,
+            database_url=self.database_url,
+            mode=self.mode,
+            rules=self.rules,
+            clinical=self.clinical,
+            broker_url=SecretStr(self.broker_url),
+        )
 
     @property
     def analysis(self) -> Analysis:
