@@ -17,7 +17,7 @@ def sgdr(epochs: float, first_cycle: float, growth: float) -> float:
     while passed >= length:
         passed -= length
         length *= growth
-    return 0.5 * (1.0 + math.cos(math.pi * passed / length))
+    return 0.5 * (1.0 + math.cos(math.pi * (passed / length)))
 
 
 def _sgdr(hyper: Hyper, epochs: float) -> float:
