@@ -30,8 +30,11 @@ $(AXE):
 	@mkdir -p $(@D) && npm pack --silent --pack-destination $(@D) axe-core@4.11.0 >/dev/null 2>&1 || \
 		echo 'npm does not give axe-core: the test that uses it is skipped' >&2
 
+# In the order of the folders: what takes minutes with few tests, in tests/acceptance, begins and the quick ones of
+# tests/unit fill the end. Byte code is kept whatever the environment says: tests start this program hundreds of times.
 test: setup servers $(AXE)  ## everything (one worker a core)
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive \
+		$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 ON_BOTH := faults fleet delivery runbook blobs_elsewhere bad_input turned_series
 

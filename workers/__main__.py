@@ -13,6 +13,7 @@ from node import failpoints, log
 from node.alarms import check_in_background
 from node.destinations.registry import destinations
 from node.domain.lifecycle import Queue
+from node.ending import leave
 from node.errors import CeladonError, UsageError
 from node.housekeeping import tidy_in_background
 from node.settings import read_settings
@@ -74,6 +75,7 @@ def _analyse(arguments: argparse.Namespace, stop: StopRequest) -> None:
     broker = settings.broker_url.get_secret_value()
     bell = _bell(broker, queues, worker) if broker else None
     poll(work, interval_s=WITH_BELL_INTERVAL_S if bell else ANALYSE_INTERVAL_S, stop=stop, bell=bell)
+    shop.stores.database.close()
 
 
 def _deliver(arguments: argparse.Namespace, stop: StopRequest) -> None:
@@ -88,6 +90,7 @@ def _deliver(arguments: argparse.Namespace, stop: StopRequest) -> None:
     if arguments.ready_fd is not None:
         os.close(arguments.ready_fd)
     run_all(work, lambda one: poll(one, interval_s=DELIVER_INTERVAL_S, stop=stop), stop.set)
+    stores.database.close()
 
 
 _ROLES: Final = {"analyse": _analyse, "deliver": _deliver}
@@ -129,4 +132,4 @@ def _announce(arguments: argparse.Namespace, name: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -31,11 +31,8 @@ class PrivateNode:
     """Its listener, as others call it."""
     log_file: Path
     process: subprocess.Popen[bytes]
-
-    @property
-    def stores(self) -> Stores:
-        """What it keeps, opened beside it."""
-        return Stores.open(self.settings)
+    stores: Stores
+    """What it keeps, opened beside it: once, for who waits for a case looks many times a second."""
 
 
 @contextmanager
@@ -60,7 +57,11 @@ def start_node(folder: Path, *, pacs: Peer | None, extra: str = "", database_url
         try:
             port = _wait_ready(process, settings, log_file)
             peer = Peer(AeTitle(settings.dicom.ae_title), settings.dicom.host, port)
-            yield PrivateNode(settings, config, peer, log_file, process)
+            stores = Stores.open(settings)
+            try:
+                yield PrivateNode(settings, config, peer, log_file, process, stores)
+            finally:
+                stores.database.close()
         finally:
             process.terminate()
             process.wait(_STOPS_WITHIN_S)

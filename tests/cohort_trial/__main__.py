@@ -30,6 +30,7 @@ from node.dicom.peer import Peer
 from node.domain.identifiers import AeTitle
 from node.domain.lifecycle import JobState
 from node.settings import read_settings
+from node.stores import Stores
 from tests.waiting import wait_until
 
 CENTRES: Final = ("Alder", "Birch", "Cedar")
@@ -96,7 +97,11 @@ def _silent_node(folder: Path) -> Iterator[PrivateNode]:
             wait_until(lambda: settings.runtime_file.is_file() or None, "the node is ready", _READY_WITHIN_S)
             port = int(json.loads(settings.runtime_file.read_text(encoding="utf-8"))["dicom"])
             peer = Peer(AeTitle(settings.dicom.ae_title), settings.dicom.host, port)
-            yield PrivateNode(settings, config, peer, log_file, process)
+            stores = Stores.open(settings)
+            try:
+                yield PrivateNode(settings, config, peer, log_file, process, stores)
+            finally:
+                stores.database.close()
         finally:
             process.terminate()
             process.wait(_STOPS_WITHIN_S)

@@ -97,7 +97,7 @@ def _send_all(planned: Sequence[Planned], trial: Trial, weights: str, say: Calla
         begun = time.monotonic()
         for count, one in enumerate(planned, 1):
             study = _rendered(one, trial, renderer)
-            # All that are there: a command for each patient would cost more than the analysis.
+            # All that are there, in one import.
             site.know([there for other in planned if (there := find(other, trial.folder / STUDIES))])
             row = _one(site, study, trial, weights)
             left = (time.monotonic() - begun) / count * (len(planned) - count)

@@ -1,5 +1,8 @@
 """Commands that are programs of their own: one line and an exit code, whatever ends them."""
 
+import subprocess
+import sys
+
 import pytest
 
 from node.ending import ended
@@ -33,6 +36,28 @@ def test_what_is_done_is_0_and_what_nobody_foresaw_is_seen() -> None:
     assert ended(lambda: None) == 0
     with pytest.raises(ZeroDivisionError):
         ended(_divided)
+
+
+LEAVING = """
+import atexit, sys, threading, time
+from node.ending import leave
+
+class Last:
+    def __del__(self):
+        print("taken apart")
+
+kept = Last()
+atexit.register(print, "exit function")
+threading.Thread(target=lambda: (time.sleep(0.2), print("thread"))).start()
+print("error", end="", file=sys.stderr)
+leave(3)
+"""
+
+
+def test_who_leaves_does_what_is_to_be_done_and_is_not_taken_apart() -> None:
+    """Threads end, exit functions are called, what was printed is written; objects are left to the system."""
+    done = subprocess.run([sys.executable, "-c", LEAVING], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "thread\nexit function\n", "error")
 
 
 def _divided() -> None:
