@@ -3,6 +3,7 @@
 import io
 import json
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,7 +112,7 @@ def show_checks(settings: Settings, stores: Stores, *, as_json: bool) -> int:
 
 def show_held(stores: Stores, *, as_json: bool) -> int:
     """Every value that waits for a person; 1 when there is one."""
-    images: dict[str, tuple[PatientIdentity, ...]] = {}
+    images: dict[str, Collection[PatientIdentity]] = {}
     rows = []
     for known in stores.clinical.all():
         patient_id = known.received.patient.patient_id
@@ -147,7 +148,7 @@ def _print_values(rows: list[dict[str, Any]]) -> None:
     Console(markup=False).print(table)
 
 
-def _described(known: KnownValue, imaged: tuple[PatientIdentity, ...]) -> dict[str, Any]:
+def _described(known: KnownValue, imaged: Collection[PatientIdentity]) -> dict[str, Any]:
     received, read, state, reason = known.received, known.received.read, known.state, known.reason
     if state is ValueState.USABLE and not known.decided_by and _is_of_nobody(received.patient, imaged):
         state, reason = ValueState.HELD, ValueReason.PATIENT_CONTRADICTED
@@ -170,7 +171,7 @@ def _described(known: KnownValue, imaged: tuple[PatientIdentity, ...]) -> dict[s
     }
 
 
-def _is_of_nobody(patient: PatientIdentity, imaged: tuple[PatientIdentity, ...]) -> bool:
+def _is_of_nobody(patient: PatientIdentity, imaged: Collection[PatientIdentity]) -> bool:
     """Whether nobody who has images under this number can be the person that a value is of."""
     return bool(imaged) and all(contradicts(patient, one) for one in imaged)
 

@@ -3,13 +3,14 @@
 import random
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from node.store import tables
 from tests.page import PageUnderTest, many
 
 NOW = datetime.now(UTC)
 DIGEST = "a" * 64
+CENTRES = ("Alder", "Birch", "Cedar")
 _DAYS = 60
 _REFUSED_EVERY = 50
 _JUDGED_EVERY, _KNOWN_EVERY = 3, 2
@@ -44,10 +45,11 @@ def watch(
                 continue
             said = min(chance.betavariate(2, 3) + (shift if is_late else 0.0), 1.0)
             scanner = "New scanner" if scanner_changes and is_late else chance.choice(["Scanner A", "Scanner B"])
+            centre = CENTRES[number % len(CENTRES)]
             observed = {
                 "job_id": job, "token": 1, "at": at, "digest": DIGEST, "conclusion": "NTR_HIGH",
                 "scores": {"NTR_HIGH": said}, "scanner": scanner, "kernel": "Br40", "used": 20,
-                "imputed": chance.randrange(8),
+                "centre": centre, "imputed": chance.randrange(8),
                 "inputs": {"hu_mean": chance.gauss(90, 12), "thickness_mm": chance.choice([1.0, 3.0])},
             }  # fmt: skip
             connection.execute(insert(tables.observations).values(observed))
@@ -67,3 +69,14 @@ def watch(
                     "entered_by": "reader", "at": at,
                 }  # fmt: skip
                 connection.execute(insert(tables.outcomes).values(outcome))
+
+
+def brighten(page: PageUnderTest, hu: float) -> None:
+    """The images of the last of three centres, now as before."""
+    rows = tables.observations
+    with page.stores.database.write() as connection:
+        for job, inputs in connection.execute(
+            select(rows.c.job_id, rows.c.inputs).where(rows.c.centre == CENTRES[-1])
+        ).all():
+            changed = inputs | {"hu_mean": inputs["hu_mean"] + hu}
+            connection.execute(update(rows).where(rows.c.job_id == job).values(inputs=changed))

@@ -1,7 +1,7 @@
 """Whether one centre's cases are unlike the others': in what was predicted, in age, in slice thickness.
 
 Two-sample Kolmogorov-Smirnov tests (SciPy) of each centre against all others, corrected for their number by Holm's
-method (statsmodels), beside the population stability index over tenths of the others. What has shifted may still be
+method, beside the population stability index over tenths of the others. What has shifted may still be
 predicted rightly: the subgroup table says that. What has not may be predicted wrongly all the same.
 """
 
@@ -12,18 +12,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import ks_2samp
-from statsmodels.stats.multitest import multipletests
 
 from models.evaluation.cohort import Cohort
 from models.evaluation.estimate import Floats
-from node.domain.drift import LARGE_PSI, psi
+from models.evaluation.holm import holm
+from node.domain.centres import farthest_first
+from node.domain.drift import LARGE_PSI, psi_of_numbers
 
 CENTRE: Final = "centre"
 FEWEST: Final = 10
 """Cases on either side: with fewer nothing is said."""
 LEVEL: Final = 0.05
-_BINS: Final = 10
-_PAIR: Final = 2
 
 Words = NDArray[np.str_]
 
@@ -58,25 +57,19 @@ def shifts(cohort: Cohort) -> tuple[Shift, ...]:
     """
     centres = np.array(cohort.descriptors.get(CENTRE, ("",) * len(cohort.cases)))
     found = [compared for name, values in _quantities(cohort).items() for compared in _compared(name, values, centres)]
-    if not found:
-        return ()
-    corrected = multipletests([one.p for one in found], method="holm")[1]
-    return tuple(replace(one, p=float(p)) for one, p in zip(found, corrected, strict=True))
+    corrected = holm([one.p for one in found])
+    return tuple(replace(one, p=p) for one, p in zip(found, corrected, strict=True))
 
 
 def _compared(name: str, values: Floats, centres: Words) -> list[Shift]:
     """One quantity at each centre; p is not corrected yet."""
-    left = sorted(set(centres.tolist()) - {""})
-    apart: list[Shift] = []
-    while True:
-        tested = [one for centre in left if (one := _one(name, centre, values, centres, left)) is not None]
-        strange = [one for one in tested if one.is_shifted]
-        # Of two centres that differ nobody can say which is the strange one.
-        if not strange or len(left) <= _PAIR:
-            return sorted((*apart, *tested), key=lambda one: one.centre)
-        farthest = max(strange, key=lambda one: one.psi)
-        apart.append(farthest)
-        left.remove(farthest.centre)
+    found = farthest_first(
+        centres.tolist(),
+        lambda centre, left: _one(name, centre, values, centres, left),
+        lambda one: one.is_shifted,
+        lambda one: one.psi,
+    )
+    return [one for _, one in found]
 
 
 def _one(name: str, centre: str, values: Floats, centres: Words, left: Sequence[str]) -> Shift | None:
@@ -94,7 +87,7 @@ def _one(name: str, centre: str, values: Floats, centres: Words, left: Sequence[
         others=len(there),
         median=float(np.median(here)),
         median_of_others=float(np.median(there)),
-        psi=_psi(there, here),
+        psi=psi_of_numbers(there.tolist(), here.tolist()),
         distance=float(test.statistic),
         p=float(test.pvalue),
     )
@@ -105,15 +98,3 @@ def _quantities(cohort: Cohort) -> dict[str, Floats]:
     last = cohort.classes[-1]
     said = {f"probability of {last}, {one.name}": one.probabilities[:, -1] for one in cohort.variants}
     return said | dict(cohort.covariates) | {f"input {name}": values for name, values in cohort.inputs.items()}
-
-
-def _psi(reference: Floats, now: Floats) -> float:
-    """Over tenths of the reference; a value that fills a tenth or more, as yes and no do, is a bin of its own."""
-    edges, times = np.unique(np.quantile(reference, np.linspace(0, 1, _BINS + 1)), return_counts=True)
-    often = edges[times > 1]
-    inner = np.unique(np.concatenate((edges[1:-1], often, np.nextafter(often, np.inf))))
-    binned = (np.searchsorted(inner, one, side="right") for one in (reference, now))
-    before, after = (np.bincount(one, minlength=len(inner) + 1) for one in binned)
-    # A bin that nobody is in, such as that between no and yes, says nothing.
-    used = (before > 0) | (after > 0)
-    return psi(before[used].tolist(), after[used].tolist())

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from typing import Final
 
 import torch
-from monai.networks.blocks.squeeze_and_excitation import ChannelSELayer
-from monai.networks.nets.efficientnet import EfficientNetBN, MBConvBlock
 from torch import Tensor, nn
 
 from models.networks.initial import noise
+from models.networks.monai_parts import ChannelSELayer, EfficientNetBN, MBConvBlock
 
 INPUT: Final = (1, 100, 100, 30)
 """Channels, rows, columns, slices."""

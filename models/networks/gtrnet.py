@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 import torch
-from monai.networks.nets.resnet import ResNet, ResNetBottleneck
 from torch import Tensor, nn
 
 from models.networks.initial import Network, noise
+from models.networks.monai_parts import ResNet, ResNetBottleneck
 
 INPUT: Final = (3, 224, 224)
 """Channels, rows, columns."""

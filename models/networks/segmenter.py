@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Final
 
 import torch
-from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
 from torch import Tensor, nn
 
 from models.networks.initial import Network, noise
+from models.networks.monai_parts import Down, TwoConv, UpCat
 
 FOLD: Final = 2
 """Voxels along each axis that become channels."""

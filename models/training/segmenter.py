@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import numpy.typing as npt
 import torch
-from monai.losses.dice import DiceCELoss
 from torch import Tensor
 
+from models.networks.monai_parts import DiceCELoss
 from models.networks.segmenter import CoarseToFine
 from models.segmenters import windows, zoo
 from models.segmenters.coarse_to_fine import CoarseToFineSegmenter, scaled

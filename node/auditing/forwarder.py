@@ -11,7 +11,6 @@ from node import log
 from node.auditing.messages import KINDS, Reporter, Subject, message
 from node.auditing.syslog import Receiver, framed, send
 from node.dicom.tls import client_context
-from node.domain.audit import AuditEvent
 from node.errors import Retryable
 from node.settings import Settings, SyslogSettings
 from node.store.forwarding import About, Batch, Forwarding
@@ -73,9 +72,12 @@ class Forwarder:
             return False
 
     def _send(self, batch: Batch) -> bool:
-        known = self._forwarding.about([event for _, event in batch.rows])
+        events = [event for _, event in batch.rows]
         now = datetime.now(UTC)
-        made = [message(event, _subject(known, event), self._reporter) for _, event in batch.rows]
+        made = [
+            message(event, _subject(about) if about else None, self._reporter)
+            for event, about in zip(events, self._forwarding.about(events), strict=True)
+        ]
         frames = [framed(one, now, self._host) for one in made if one is not None]
         if frames:
             try:
@@ -105,10 +107,7 @@ class Forwarder:
             return  # the lease runs out
 
 
-def _subject(known: dict[str, About], event: AuditEvent) -> Subject | None:
-    found = known.get(event.series_uid or event.job_id)
-    if found is None:
-        return None
+def _subject(found: About) -> Subject:
     return Subject(
         study_uid=found.study_uid,
         patient_id=found.patient_id,

@@ -34,6 +34,7 @@ class Code(Enum):
     INSTANCES_TRANSFERRED = ("110104", "DCM", "DICOM Instances Transferred")
     STUDY_DELETED = ("110105", "DCM", "DICOM Study Deleted")
     EXPORT = ("110106", "DCM", "Export")
+    PATIENT_RECORD = ("110110", "DCM", "Patient Record")
     QUERY = ("110112", "DCM", "Query")
     SECURITY_ALERT = ("110113", "DCM", "Security Alert")
     USER_AUTHENTICATION = ("110114", "DCM", "User Authentication")
@@ -73,6 +74,9 @@ class Subject:
     accession: str = ""
     contents: tuple[tuple[str, int], ...] = ()
     """SOP Class UIDs, each with how many instances of the series are here."""
+
+
+_NOBODY: Final = Subject("", "", "", "", "", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,15 +253,26 @@ def _study_and_patient(root: Element, told: _Told) -> None:
         holder = SubElement(description, "ParticipantObjectContainsStudy")
         SubElement(holder, "StudyIDs", UID=_clean(study))
     if subject:
-        identity = f"{subject.patient_id}^^^{subject.issuer}" if subject.issuer else subject.patient_id
-        _object(
-            root,
-            identity,
-            Code.PATIENT_NUMBER,
-            subject.patient_name,
-            ParticipantObjectTypeCode="1",
-            ParticipantObjectTypeCodeRole="1",
-        )
+        _patient(root, subject)
+
+
+def _patient(root: Element, subject: Subject) -> Element:
+    identity = f"{subject.patient_id}^^^{subject.issuer}" if subject.issuer else subject.patient_id
+    return _object(
+        root,
+        identity,
+        Code.PATIENT_NUMBER,
+        subject.patient_name,
+        ParticipantObjectTypeCode="1",
+        ParticipantObjectTypeCodeRole="1",
+    )
+
+
+def _record(root: Element, told: _Told) -> None:
+    """The patient, who is there in every such message, and what happened; no value, which the trail has not."""
+    made = _patient(root, told.subject or _NOBODY)
+    for name, value in sorted(told.event.details.items()):
+        _detail(made, name, value)
 
 
 def _trail(root: Element, told: _Told) -> None:
@@ -320,6 +335,12 @@ def _security(*types: Code) -> Kind:
     return Kind(Code.SECURITY_ALERT, "E", _asker, _alert, types)
 
 
+def _patient_record(action: str) -> Kind:
+    """Patient Record (PS3.15 section A.5.3.14): a patient's data were read or changed, and no instance of DICOM's."""
+    return Kind(Code.PATIENT_RECORD, action, _asker, _record)
+
+
+_CHANGED: Final = _patient_record("U")
 _ACCESSED: Final = Kind(Code.INSTANCES_ACCESSED, "R", _asker, _study_and_patient)
 _SENT: Final = Kind(Code.INSTANCES_TRANSFERRED, "C", _sent, _study_and_patient)
 _RECEIVED: Final = Kind(Code.INSTANCES_TRANSFERRED, "C", _received, _study_and_patient)
@@ -344,6 +365,12 @@ KINDS: Final[Mapping[AuditAction, Kind]] = MappingProxyType(
         AuditAction.OBJECT_FETCHED: _ACCESSED,
         AuditAction.WORKLIST_VIEWED: _LOOKED_UP,
         AuditAction.CLINICAL_VIEWED: _LOOKED_UP,
+        AuditAction.PATIENT_VIEWED: _patient_record("R"),
+        AuditAction.CLINICAL_ENTERED: _CHANGED,
+        AuditAction.CLINICAL_DECIDED: _CHANGED,
+        AuditAction.CLINICAL_RECEIVED: _CHANGED,
+        AuditAction.OUTCOMES_ENTERED: _CHANGED,
+        AuditAction.IDENTITY_CORRECTED: _CHANGED,
         AuditAction.SIGNED_IN: Kind(Code.USER_AUTHENTICATION, "E", _asker, _nothing, (Code.LOGIN,)),
         AuditAction.SIGN_IN_REFUSED: Kind(Code.USER_AUTHENTICATION, "E", _asker, _nothing, (Code.LOGIN,)),
         AuditAction.SIGNED_OUT: Kind(Code.USER_AUTHENTICATION, "E", _asker, _nothing, (Code.LOGOUT,)),

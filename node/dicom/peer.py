@@ -74,7 +74,10 @@ def open_association(
     and the wait for each answer.
     """
     ae = AE(ae_title=AeTitle(calling_ae))
-    ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = timeout_s
+    ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = timeout_s
+    # Its silence is measured with the clock on the wall: one that is set would end an association in mid-object. Each
+    # wait for an answer has its own end, by a clock that nobody can set.
+    ae.network_timeout = None
     tls_args = (peer.tls, peer.host) if peer.tls else None
     try:
         association = ae.associate(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from node.domain.reasons import ReasonCode
 
@@ -62,6 +63,7 @@ class AuditAction(StrEnum):
     CASE_VIEWED = "person:case:view"
     OBJECT_FETCHED = "person:object:fetch"
     CLINICAL_VIEWED = "person:clinical:view"
+    PATIENT_VIEWED = "person:patient:view"
     VERDICT_GIVEN = "person:verdict:give"
     VERDICTS_EXPORTED = "person:verdict:export"
     RESULT_UNBLINDED = "person:result:unblind"
@@ -79,6 +81,10 @@ class AuditAction(StrEnum):
     USER_DISABLED = "person:user:disable"
     TOKEN_ADDED = "person:token:add"  # noqa: S105 — the name of an action
     TOKENS_REVOKED = "person:token:revoke"
+
+
+CLINICAL_VALUE: Final = "clinical_value"
+"""The detail that says which clinical value a row is about: the way to its patient, whom no row names."""
 
 
 class AuditOutcome(StrEnum):

@@ -15,6 +15,7 @@ LARGE_PSI: Final = 0.25
 _PRIOR: Final = 0.5
 """Added to the count of every bin, so that an empty one has a logarithm (Krichevsky & Trofimov 1981)."""
 _SMALLEST_TERM: Final = 1e-12
+_TENTHS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,21 @@ def psi_of_words(reference: Sequence[str], now: Sequence[str]) -> float:
     return psi([before[word] for word in words], [after[word] for word in words]) if words else 0.0
 
 
+def psi_of_numbers(reference: Sequence[float], now: Sequence[float]) -> float:
+    """The population stability index over tenths of the reference; neither is empty.
+
+    A number that fills a tenth or more, as yes and no do, is a bin of its own.
+    """
+    ordered = sorted(reference)
+    edges = [_between(ordered, tenth / _TENTHS) for tenth in range(_TENTHS + 1)]
+    often = [edge for edge, times in Counter(edges).items() if times > 1]
+    inner = sorted({*edges[1:-1], *often, *(math.nextafter(one, math.inf) for one in often)})
+    before, after = (Counter(bisect_right(inner, number) for number in numbers) for numbers in (reference, now))
+    # A bin that nobody is in, such as that between no and yes, says nothing.
+    used = sorted(before.keys() | after.keys())
+    return psi([before[one] for one in used], [after[one] for one in used])
+
+
 def ks(first: Sequence[float], second: Sequence[float]) -> Distance:
     """The two-sample test of Kolmogorov and Smirnov; ties are honoured, the p-value is the asymptotic one."""
     if not first or not second:
@@ -108,7 +124,10 @@ def ks_at_edges(reference: Histogram, values: Sequence[float]) -> Distance:
 
 def quantile(values: Sequence[float], share: float) -> float:
     """A quantile of ``values``, which are not empty, by straight lines between neighbours (Hyndman & Fan type 7)."""
-    ordered = sorted(values)
+    return _between(sorted(values), share)
+
+
+def _between(ordered: Sequence[float], share: float) -> float:
     place = share * (len(ordered) - 1)
     below = math.floor(place)
     above = min(below + 1, len(ordered) - 1)

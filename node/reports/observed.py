@@ -9,7 +9,7 @@ from node.domain.reporting import Report
 
 _QUANTILES: Final = {"hu_p05": 5.0, "hu_p95": 95.0}
 _LONGEST: Final = 128
-"""Characters of a scanner's or a kernel's name."""
+"""Characters of a scanner's, a kernel's or a centre's name."""
 
 INPUTS: Final = {
     "hu_mean": "HU in the region, mean",
@@ -33,6 +33,7 @@ def observed(report: Report) -> dict[str, Any]:
         "inputs": _inputs(report),
         "scanner": _words(report, "Manufacturer", "ManufacturerModelName"),
         "kernel": _words(report, "ConvolutionKernel"),
+        "centre": _words(report, "InstitutionName"),
         "used": len(prediction.clinical_used),
         "imputed": len(prediction.clinical_imputed),
     }

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, and_, func, insert, or_, select, tuple_, update
 
-from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
+from node.domain.audit import CLINICAL_VALUE, AuditAction, AuditEvent, AuditOutcome
 from node.domain.clinical import ClinicalVariable, ValueReason, ValueState
 from node.domain.clinical_intake import (
     ENTERED,
@@ -55,6 +55,7 @@ MOST_ALIASES: Final = 64
 """Identifiers of one patient, at most: a chain of merges that is longer is an error of the sender."""
 
 _LONGEST_TEXT: Final = 256
+_LONGEST_ACTOR: Final = 128
 _AGAIN: Final = (JobState.DELIVERING, JobState.DONE)
 _LACKING: Final = (ReasonCode.CLINICAL_MISSING.name, ReasonCode.CLINICAL_VALUE.name)
 _ACTORS: Final = {"CSV": "operator", "SR": "worker"}
@@ -92,7 +93,7 @@ class ClinicalStore:
             renamed = [self._key(patient) for patient in intake.updates]
             touched = [*(self._key(value.patient) for value in intake.values), *merged, *renamed]
             again = self._reopen(connection, touched, intake, now)
-            audit.append(connection, *_told(intake, now))
+            audit.append(connection, *_told(intake, ids, now))
             hit(Failpoint.CLINICAL_BEFORE_COMMIT)
         hit(Failpoint.CLINICAL_COMMITTED)
         return Accepted(value_ids=ids, reopened=again)
@@ -134,12 +135,11 @@ class ClinicalStore:
             rows = connection.execute(query).all()
         return tuple((self._key(PatientIdentity(row[0], row[1])), SeriesUID(row[2])) for row in rows)
 
-    def patients(self, patient_id: str) -> tuple[PatientIdentity, ...]:
-        """Who has this patient ID, as the images name them: one row an issuer and person."""
+    def patients(self, patient_id: str) -> dict[PatientIdentity, SeriesUID]:
+        """Who has this patient ID, as the images name them: one an issuer and person, each with a series of theirs."""
         with self._database.read() as connection:
             rows = connection.execute(select(series.c.series_uid).where(series.c.patient_id == patient_id)).scalars()
-            found = [identity for uid in rows if (identity := _identity(connection, uid)[0])]
-        return tuple(dict.fromkeys(found))
+            return {identity: SeriesUID(uid) for uid in rows if (identity := _identity(connection, uid)[0])}
 
     def decide(self, value_id: int, *, usable: bool, by: str) -> None:
         """Write down that a person has looked at a value.
@@ -158,10 +158,10 @@ class ClinicalStore:
             state = ValueState.USABLE if usable else ValueState.REFUSED
             _add_decision(connection, value_id, state, found[0].reason, by, now)
             self._reopen(connection, [self._key(received.patient)], Intake((received,)), now, anyway=True)
-            details: dict[str, str | int | float] = {"value": value_id, "state": state.value, "by": by}
+            details: dict[str, str | int | float] = {CLINICAL_VALUE: value_id, "state": state.value, "by": by}
             audit.append(
                 connection,
-                AuditEvent(now, "operator", AuditAction.CLINICAL_DECIDED, AuditOutcome.SUCCESS, details=details),
+                AuditEvent(now, _person(by), AuditAction.CLINICAL_DECIDED, AuditOutcome.SUCCESS, details=details),
             )
 
     def _key(self, patient: PatientIdentity) -> Key:
@@ -441,19 +441,31 @@ def _clean(text: str) -> str:
     return "".join(char for char in text[:_LONGEST_TEXT] if char.isprintable())
 
 
-def _told(intake: Intake, now: datetime) -> Iterable[AuditEvent]:
+def _told(intake: Intake, ids: Sequence[int], now: datetime) -> Iterable[AuditEvent]:
+    """A row for each patient and source: an audit message is about one patient (PS3.15 section A.5.3.14)."""
     actor = _ACTORS.get(intake.message.kind, "hl7 listener") if intake.message else "operator"
-    by_source: dict[str, list[ReceivedValue]] = {}
-    for value in intake.values:
-        by_source.setdefault(value.source, []).append(value)
-    for source, values in by_source.items():
-        action = AuditAction.CLINICAL_ENTERED if source == ENTERED else AuditAction.CLINICAL_RECEIVED
-        states = [value.read.state for value in values]
-        details: dict[str, str | int | float] = {"source": source, "count": len(values)}
-        details |= {state.value: states.count(state) for state in ValueState if state in states}
-        if names := sorted({value.by for value in values if value.by}):
-            details["by"] = ", ".join(names)
-        yield AuditEvent(now, actor, action, AuditOutcome.SUCCESS, details=details)
+    together: dict[tuple[str, Key], list[tuple[int, ReceivedValue]]] = {}
+    for value_id, value in zip(ids, intake.values, strict=True):
+        together.setdefault((value.source, value.patient.key()), []).append((value_id, value))
+    for (source, _), values in together.items():
+        yield _brought(source, values, actor, now)
     for merge in intake.merges:
         action = AuditAction.PATIENTS_PARTED if merge.is_undone else AuditAction.PATIENTS_MERGED
         yield AuditEvent(now, actor, action, AuditOutcome.SUCCESS)
+
+
+def _brought(source: str, values: Sequence[tuple[int, ReceivedValue]], actor: str, now: datetime) -> AuditEvent:
+    """The row about values of one patient from one source."""
+    states = [value.read.state for _, value in values]
+    details: dict[str, str | int | float] = {CLINICAL_VALUE: values[0][0], "source": source, "count": len(values)}
+    details |= {state.value: states.count(state) for state in ValueState if state in states}
+    if names := ", ".join(sorted({value.by for _, value in values if value.by})):
+        details["by"] = names
+    if source == ENTERED:
+        return AuditEvent(now, _person(names), AuditAction.CLINICAL_ENTERED, AuditOutcome.SUCCESS, details=details)
+    return AuditEvent(now, actor, AuditAction.CLINICAL_RECEIVED, AuditOutcome.SUCCESS, details=details)
+
+
+def _person(name: str) -> str:
+    """Who did it, as the trail names people."""
+    return f"person {name}"[:_LONGEST_ACTOR]

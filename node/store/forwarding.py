@@ -6,17 +6,17 @@ head. So one number says what has been sent, and nothing between can be missed.
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, func, select, update
 
-from node.domain.audit import AuditAction, AuditEvent
+from node.domain.audit import CLINICAL_VALUE, AuditAction, AuditEvent
 from node.store.audit import from_row
 from node.store.leases import LeaseWatch
 from node.store.session import Database, add_new
-from node.store.tables import audit, audit_forwarding, instances, jobs, series
+from node.store.tables import audit, audit_forwarding, clinical_values, instances, jobs, series
 
 LEASE: Final = timedelta(minutes=1)
 
@@ -117,17 +117,12 @@ class Forwarding:
                 .values(lease_owner="", lease_expires_at=None)
             )
 
-    def about(self, events: Sequence[AuditEvent]) -> dict[str, About]:
-        """Whom rows are about, by series; rows that name a job alone by the job."""
-        uids = {event.series_uid for event in events if event.series_uid}
-        ids = {event.job_id for event in events if event.job_id and not event.series_uid}
+    def about(self, events: Sequence[AuditEvent]) -> tuple[About | None, ...]:
+        """Whom and what each of some rows is about; None for one that is about nobody, or about what is not here."""
+        ways = [_way(event) for event in events]
         with self._database.read() as connection:
-            of_jobs = {
-                row.id: row.series_uid
-                for row in connection.execute(select(jobs.c.id, jobs.c.series_uid).where(jobs.c.id.in_(ids)))
-            }
-            found = {uid: made for uid in uids | set(of_jobs.values()) if (made := _about(connection, uid))}
-        return found | {job: found[uid] for job, uid in of_jobs.items() if uid in found}
+            found = {way: way[0](connection, way[1]) for way in set(ways) if way is not None}
+        return tuple(found[way] if way is not None else None for way in ways)
 
     def _is_free(self, row: RowMapping, owner: str) -> bool:
         if row["lease_owner"] in ("", owner):
@@ -151,7 +146,43 @@ def _row(connection: Connection, destination: str) -> RowMapping | None:
     return connection.execute(query).mappings().first()
 
 
-def _about(connection: Connection, series_uid: str) -> About | None:
+_Way = tuple[Callable[[Connection, Any], About | None], Any]
+
+
+def _way(event: AuditEvent) -> _Way | None:
+    """From what a row holds, the nearest way to whom it is about."""
+    if event.series_uid:
+        return _of_series, event.series_uid
+    if event.job_id:
+        return _of_job, event.job_id
+    if CLINICAL_VALUE in event.details:
+        return _of_value, event.details[CLINICAL_VALUE]
+    return (_of_study, event.study_uid) if event.study_uid else None
+
+
+def _of_job(connection: Connection, job_id: str) -> About | None:
+    found = connection.scalar(select(jobs.c.series_uid).where(jobs.c.id == job_id))
+    return _of_series(connection, found) if found else None
+
+
+def _of_study(connection: Connection, study_uid: str) -> About | None:
+    """Of a study as a whole: what one of its series holds says nothing of it."""
+    found = connection.scalar(select(series.c.series_uid).where(series.c.study_uid == study_uid).limit(1))
+    about = _of_series(connection, found) if found else None
+    return replace(about, contents=()) if about else None
+
+
+def _of_value(connection: Connection, value_id: int) -> About | None:
+    row: Any = connection.execute(select(clinical_values).where(clinical_values.c.id == value_id)).first()
+    if row is None:
+        return None
+    same = (series.c.patient_id == row.patient_id, series.c.issuer == row.issuer)
+    # Laboratories send numbers without names: the images have them.
+    name = row.name or connection.scalar(select(series.c.patient_name).where(*same).limit(1)) or ""
+    return About("", row.patient_id, row.issuer, name, "", "", "", ())
+
+
+def _of_series(connection: Connection, series_uid: str) -> About | None:
     row: Any = connection.execute(select(series).where(series.c.series_uid == series_uid)).first()
     if row is None:
         return None

@@ -59,6 +59,8 @@ class Observation:
     inputs: dict[str, float]
     scanner: str
     kernel: str
+    centre: str
+    """As the images name their institution; empty where they name none."""
     used: int
     imputed: int
     is_blinded: bool
@@ -129,6 +131,7 @@ class Monitoring:
                 observations.c.inputs,
                 observations.c.scanner,
                 observations.c.kernel,
+                observations.c.centre,
                 observations.c.used,
                 observations.c.imputed,
                 is_hidden().label("is_blinded"),

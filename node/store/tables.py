@@ -410,6 +410,7 @@ observations = Table(
     Column("inputs", JSON, nullable=False),
     Column("scanner", String(128), nullable=False),
     Column("kernel", String(128), nullable=False),
+    Column("centre", String(128), nullable=False, server_default=""),
     Column("used", Integer, nullable=False),
     Column("imputed", Integer, nullable=False),
     comment="What is watched of a result over time; it counts while its token is that of the job",

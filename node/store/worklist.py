@@ -6,6 +6,7 @@ Pages follow each other by the last row that was shown (keyset): what comes in m
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Row, Select, and_, case, func, literal, select, tuple_, update
@@ -27,8 +28,8 @@ _OF_NO_CASE: Final = tuple(
     action.value
     for action in (
         AuditAction.WORKLIST_VIEWED, AuditAction.CASE_VIEWED, AuditAction.OBJECT_FETCHED, AuditAction.CLINICAL_VIEWED,
-        AuditAction.MONITORING_VIEWED, AuditAction.AUDIT_VIEWED, AuditAction.AUDIT_EXPORTED,
-        AuditAction.VERDICTS_EXPORTED, AuditAction.CLINICAL_EXPORTED, AuditAction.SIGNED_IN,
+        AuditAction.PATIENT_VIEWED, AuditAction.MONITORING_VIEWED, AuditAction.AUDIT_VIEWED,
+        AuditAction.AUDIT_EXPORTED, AuditAction.VERDICTS_EXPORTED, AuditAction.CLINICAL_EXPORTED, AuditAction.SIGNED_IN,
         AuditAction.SIGN_IN_REFUSED, AuditAction.SIGNED_OUT, AuditAction.ACCESS_REFUSED, AuditAction.USER_ADDED,
         AuditAction.USER_DISABLED, AuditAction.TOKEN_ADDED, AuditAction.TOKENS_REVOKED, AuditAction.INSTANCE_RECEIVED,
         AuditAction.INSTANCE_REFUSED, AuditAction.ASSOCIATION_REFUSED,
@@ -207,7 +208,9 @@ def _urgent(wanted: Wanted) -> Select[Any]:
     return query.order_by(jobs.c.created_at, jobs.c.id).limit(MOST_URGENT)
 
 
+@cache
 def _lines() -> Select[Any]:
+    """What is read of a case; built once, which took as long as reading a page of them."""
     last_word = (
         select(verdicts.c.kind)
         .where(verdicts.c.job_id == jobs.c.id)

@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from node.domain.access import Permission, Person
-from node.domain.audit import AuditAction
+from node.domain.audit import CLINICAL_VALUE, AuditAction
 from node.domain.clinical_intake import KnownValue
 from node.domain.identifiers import JobId
 from node.domain.imaging import PatientIdentity
@@ -198,7 +198,7 @@ _ACCESS: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-@router.get("/jobs", responses=_ACCESS)
+@router.get("/jobs", responses=_ACCESS | _UNUSABLE)
 def jobs(
     site: TheSite,
     person: Viewer,
@@ -280,8 +280,11 @@ def clinical(
     site: TheSite, person: Viewer, patient: str, issuer: Annotated[str, Query(max_length=64)] = ""
 ) -> Clinical:
     """The clinical values that are known of a patient, used or not."""
-    site.tell(person, AuditAction.CLINICAL_VIEWED)
     known = site.stores.clinical.of(PatientIdentity(patient.replace("\x00", ""), issuer.replace("\x00", "")))
+    if known:
+        site.tell(person, AuditAction.PATIENT_VIEWED, details={CLINICAL_VALUE: known[0].id})
+    else:
+        site.tell(person, AuditAction.CLINICAL_VIEWED)
     return Clinical(patient_id=patient, issuer=issuer, values=[_value(one) for one in known])
 
 
@@ -322,7 +325,7 @@ def _after(text: str) -> tuple[datetime, str] | None:
     try:
         return last_row(text, "~")
     except ValueError as exc:
-        raise HTTPException(422, "after is not what a page has given as next") from exc
+        raise HTTPException(409, "after is not what a page has given as next") from exc
 
 
 def _job(line: Line) -> Job:

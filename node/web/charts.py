@@ -6,8 +6,9 @@ from typing import Final
 
 WIDTH: Final = 540
 HEIGHT: Final = 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 12, 34
-_MOST_LABELS: Final = 8
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 28, 12, 34
+"""Room for half of the longest words, as large as they are on a phone."""
+_MOST_LABELS: Final = 6
 _STEPS: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
 _ROWS: Final = 4
 _GAP: Final = 0.15

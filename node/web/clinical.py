@@ -1,5 +1,6 @@
 """Clinical values apart from a case: what waits for a person, what is known of a patient, and a form to enter."""
 
+from collections.abc import Collection
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Form, Path, Request, Response
@@ -9,11 +10,13 @@ from node.domain.audit import AuditAction
 from node.domain.clinical import ValueState
 from node.domain.clinical_intake import KnownValue
 from node.domain.clinical_matching import contradicts
+from node.domain.identifiers import SeriesUID
 from node.domain.imaging import PatientIdentity
 from node.errors import UsageError
 from node.web.access import TheSite, allowed
 from node.web.entering import Field, Given, given, keep, variables
 from node.web.showing import as_sentence, back_to, show
+from node.web.site import About
 
 router = APIRouter(include_in_schema=False)
 
@@ -28,7 +31,7 @@ Clerk = Annotated[Person, Depends(allowed(Permission.ENTER_CLINICAL))]
 def clinical(request: Request, site: TheSite, person: Clerk) -> Response:
     """The values of all patients that wait for somebody to look."""
     site.tell(person, AuditAction.CLINICAL_VIEWED)
-    images: dict[str, tuple[PatientIdentity, ...]] = {}
+    images: dict[str, Collection[PatientIdentity]] = {}
     held = [one for one in site.stores.clinical.all() if _waits(site, one, images)]
     return _page(request, site, person, held=held[:MOST], more=max(0, len(held) - MOST))
 
@@ -36,9 +39,12 @@ def clinical(request: Request, site: TheSite, person: Clerk) -> Response:
 @router.post("/clinical")
 def patient(request: Request, site: TheSite, person: Clerk, patient_id: Field = "") -> Response:
     """What is known of a patient; a number does not belong into an address, which is logged."""
-    site.tell(person, AuditAction.CLINICAL_VIEWED)
     wanted = patient_id.replace("\x00", "").strip()
     identities = _identities(site, wanted)
+    for series_uid in identities.values():
+        site.tell(person, AuditAction.PATIENT_VIEWED, about=About(series_uid=series_uid))
+    if not identities:
+        site.tell(person, AuditAction.CLINICAL_VIEWED)
     # Each with their own: what another issuer's patient of that number has is nobody else's.
     known = [(one, site.stores.clinical.of(one)) for one in identities]
     return _page(request, site, person, patient_id=wanted, known=known)
@@ -81,7 +87,7 @@ def decide(
     return back_to(request, site, "/clinical", done="The value is used." if usable else "The value is not used.")
 
 
-def _waits(site: TheSite, known: KnownValue, images: dict[str, tuple[PatientIdentity, ...]]) -> bool:
+def _waits(site: TheSite, known: KnownValue, images: dict[str, Collection[PatientIdentity]]) -> bool:
     """Whether a person must look: it was held, or nobody with images under this number can be whom it is of."""
     if known.state is not ValueState.USABLE or known.decided_by:
         return known.state is ValueState.HELD
@@ -92,10 +98,10 @@ def _waits(site: TheSite, known: KnownValue, images: dict[str, tuple[PatientIden
     return bool(imaged) and all(contradicts(patient, one) for one in imaged)
 
 
-def _identities(site: TheSite, patient_id: str) -> tuple[PatientIdentity, ...]:
-    """The patients of that number: several where issuers differ."""
-    found = {one.key(): one for one in site.stores.clinical.patients(patient_id)} if patient_id else {}
-    return tuple(found.values())
+def _identities(site: TheSite, patient_id: str) -> dict[PatientIdentity, SeriesUID]:
+    """The patients of that number, each with a series of theirs: several where issuers differ."""
+    known = site.stores.clinical.patients(patient_id) if patient_id else {}
+    return {one: known[one] for one in {one.key(): one for one in known}.values()}
 
 
 def _page(request: Request, site: TheSite, person: Person, **values: Any) -> Response:

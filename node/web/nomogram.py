@@ -3,16 +3,18 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-WIDTH: Final = 720
-LABELS: Final = 190
-ROW: Final = 62
-_TOP: Final = 30
+WIDTH: Final = 560
+LABELS: Final = 44
+"""Pixels left of where lines begin: half of the longest answer. The questions stand above their lines."""
+ROW: Final = 76
+_TOP: Final = 46
 _RIGHT: Final = 36
 _POINTS: Final = 100.0
 _STEPS: Final = (10, 20, 25, 50, 100, 1000)
 _MOST_TICKS: Final = 12
-_CLOSE: Final = 58.0
-"""Ticks closer than this many pixels have their words on two heights."""
+_CHARACTER: Final = 9.5
+"""Pixels of a character on a phone, where they are largest: words that would touch stand on two heights."""
+_BETWEEN: Final = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def nomogram(document: dict[str, Any]) -> Drawing:
         lines.append(_item(item, scale, _TOP + number * ROW))
     total = sum(max((points for _, points in item["scale"]), default=_POINTS) for item in items) or _POINTS
     lines.append(_total(document["total"], total, _TOP + (len(items) + 1) * ROW))
-    return Drawing(tuple(lines), _TOP + (len(items) + 1) * ROW + 44)
+    return Drawing(tuple(lines), _TOP + (len(items) + 1) * ROW + 24)
 
 
 def _ruler(label: str, start: float, end: float, step: float, y: float) -> Line:
@@ -79,13 +81,15 @@ def _ruler(label: str, start: float, end: float, step: float, y: float) -> Line:
 def _item(item: dict[str, Any], scale: float, y: float) -> Line:
     places = [(round(LABELS + float(points) * scale, 1), str(answer)) for answer, points in item["scale"]]
     low, high = (round(LABELS + float(points) * scale, 1) for points in item["points"])
-    ticks, before, is_low = [], -1e9, False
+    ticks: list[Tick] = []
     for x, words in sorted(places):
-        is_low = not is_low if x - before < _CLOSE else False
-        ticks.append(Tick(x, words, is_low))
-        before = x
+        ticks.append(Tick(x, words, bool(ticks) and _would_touch(ticks[-1], x, words) and not ticks[-1].is_low))
     edges = [x for x, _ in places] or [low, high]
     return Line(item["name"], item["answer"] or "unknown", y, min(edges), max(edges), tuple(ticks), low, high)
+
+
+def _would_touch(before: Tick, x: float, words: str) -> bool:
+    return x - before.x < _CHARACTER * (len(before.words) + len(words)) / 2 + _BETWEEN
 
 
 def _total(total: list[float], largest: float, y: float) -> Line:

@@ -17,6 +17,7 @@ from node.reports.observed import INPUTS
 from node.settings import MonitoringSettings, Settings
 from node.store.monitoring import Judged, Observation, Turnaround, Volume, Word
 from node.stores import Stores
+from node.web.centre_overview import CentreRow, centre_rows
 from node.web.pages import sentence
 
 SCORE_EDGES: Final = tuple(number / 10 for number in range(11))
@@ -94,6 +95,8 @@ class Model:
     scores: tuple[Watched, ...]
     inputs: tuple[Watched, ...]
     words: tuple[Words, ...]
+    centres: tuple[CentreRow, ...]
+    """Each centre against the others."""
     imputed: tuple[tuple[str, Rate], ...]
     """By week."""
     calibrations: tuple[tuple[str, Calibration], ...]
@@ -228,6 +231,7 @@ def _model(
             _words(limits, "Scanner", [one.scanner for one in before], [one.scanner for one in now]),
             _words(limits, "Convolution kernel", [one.kernel for one in before], [one.kernel for one in now]),
         ),
+        centres=centre_rows(limits, now),
         imputed=_imputed(now),
         calibrations=_calibrations(judged),
     )
@@ -404,6 +408,8 @@ def _model_alarms(limits: MonitoringSettings, models: Sequence[Model]) -> list[A
         name = f"{model.predictor} {model.digest[:8]}"
         alarms += [_drift_alarm(limits, name, one) for one in (*model.scores, *model.inputs) if one.drifts]
         alarms += [_words_alarm(limits, name, one) for one in model.words if one.psi is not None]
+        if model.centres:
+            alarms.append(_centre_alarm(limits, name, model.centres))
         part = sum(rate.part for _, rate in model.imputed)
         whole = sum(rate.whole for _, rate in model.imputed)
         if whole:
@@ -443,6 +449,20 @@ def _words_alarm(limits: MonitoringSettings, name: str, words: Words) -> Alarm:
         _state(enough=True, moved=index > limits.max_psi),
         f"PSI {index:.3f}" + (f", new: {', '.join(words.fresh[:3])}" if words.fresh else ""),
         f"PSI at most {limits.max_psi:g}",
+    )
+
+
+def _centre_alarm(limits: MonitoringSettings, name: str, rows: Sequence[CentreRow]) -> Alarm:
+    """One alarm for all centres: how many there are is for others to say, and their names stay out of the metrics."""
+    far = [row for row in rows if row.is_apart]
+    where = {row.found.centre: row for row in reversed(far)}
+    told = "; ".join(f"{centre}: {row.quantity}, PSI {row.found.psi:.3f}" for centre, row in sorted(where.items()))
+    return Alarm(
+        f"drift:{name}:centre",
+        f"{name}: one centre unlike the others",
+        _state(enough=True, moved=bool(far)),
+        told or f"none of {len({row.found.centre for row in rows})}",
+        f"PSI at most {limits.max_psi:g}, or p at least {limits.min_ks_p:g}",
     )
 
 

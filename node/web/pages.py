@@ -1,6 +1,7 @@
 """The templates and how values are written in them; everything that comes from elsewhere is escaped."""
 
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,25 +32,28 @@ STATE_WORDS: Final = {
 class Pages:
     """The templates of the site."""
 
-    def __init__(self) -> None:
-        """Read when they are first needed."""
-        self._environment = Environment(
-            loader=FileSystemLoader(HERE / "templates"),
-            # Every one: what a header field says is text wherever it stands.
-            autoescape=select_autoescape(default=True, default_for_string=True),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._environment.filters |= {
-            "moment": moment, "day": day, "person_name": person_name, "state_words": state_words, "ago": ago,
-            "sentence": sentence, "dicom_date": dicom_date,
-        }  # fmt: skip
-
     def answer(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """A template with ``values`` as an answer to ``request``."""
-        text = self._environment.get_template(template).render(request=request, **values)
+        text = _environment().get_template(template).render(request=request, **values)
         return HTMLResponse(text, status)
+
+
+@cache
+def _environment() -> Environment:
+    """One for the process: a template is read when it is first needed, and compiled once."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        # Every one: what a header field says is text wherever it stands.
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "moment": moment, "day": day, "person_name": person_name, "state_words": state_words, "ago": ago,
+        "sentence": sentence, "dicom_date": dicom_date,
+    }  # fmt: skip
+    return environment
 
 
 def moment(value: datetime | None, nothing: str = NOTHING) -> str:

@@ -1,15 +1,19 @@
-"""The waterfall: how each input moves an output from its base, bars one under the other (Lundberg & Lee 2017)."""
+"""The waterfall: how each input moves an output from its base, bars one under the other (Lundberg & Lee 2017).
+
+Each name stands above its bar, not beside it: so the whole of it is seen on a phone, where a bar that has to be
+scrolled for would be missed.
+"""
 
 from dataclasses import dataclass
 from typing import Any, Final
 
-WIDTH: Final = 720
-ROW: Final = 26
-LABELS: Final = 300
-"""Pixels for the names on the left."""
+WIDTH: Final = 560
+ROW: Final = 44
 MOST_ROWS: Final = 12
-_TOP: Final = 34
-_RIGHT: Final = 64
+_TOP: Final = 28
+_LEFT: Final = 4
+_RIGHT: Final = 70
+"""Pixels for the number behind the longest bar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,13 @@ class Waterfall:
     output_words: str
     height: float
     width: int = WIDTH
+    left: int = _LEFT
+
+    def anchor(self, x: float) -> str:
+        """Where words about a place begin, as SVG says it: none leaves the drawing."""
+        if x < WIDTH / 4:
+            return "start"
+        return "end" if x > WIDTH * 3 / 4 else "middle"
 
 
 def waterfall(attribution: dict[str, Any]) -> Waterfall:
@@ -49,10 +60,10 @@ def waterfall(attribution: dict[str, Any]) -> Waterfall:
         ends.append(reached)
     low, high = min(*ends, output), max(*ends, output)
     span = (high - low) or 1.0
-    scale = (WIDTH - LABELS - _RIGHT) / span
+    scale = (WIDTH - _LEFT - _RIGHT) / span
 
     def place(value: float) -> float:
-        return round(LABELS + (value - low) * scale, 1)
+        return round(_LEFT + (value - low) * scale, 1)
 
     bars = []
     for number, (label, logits) in enumerate(rows):

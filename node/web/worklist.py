@@ -2,7 +2,9 @@
 
 import threading
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
@@ -14,6 +16,7 @@ from node.domain.identifiers import JobId
 from node.domain.lifecycle import JobState
 from node.errors import UsageError
 from node.store.worklist import Order, Page, Wanted
+from node.stores import Stores
 from node.web.access import TheSite, allowed
 from node.web.showing import as_sentence, back_to, show
 from node.web.site import Site
@@ -22,6 +25,7 @@ router = APIRouter(include_in_schema=False)
 
 PAGE: Final = 50
 FIGURES_S: Final = 1.0
+OLDEST_FIGURES_S: Final = 2.0
 LONGEST_SEARCH: Final = 64
 
 Viewer = Annotated[Person, Depends(allowed(Permission.SEE_CASES))]
@@ -29,31 +33,61 @@ Operator = Annotated[Person, Depends(allowed(Permission.RETRY))]
 Dispatcher = Annotated[Person, Depends(allowed(Permission.PRIORITISE))]
 
 
-class _Figures:
-    """The figures above the list, which are about all cases: counted once a second, however many people look."""
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """Figures of some stores, and when they were counted."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._of: object = None
-        self._at = 0.0
-        self._found: dict[str, Any] = {}
-
-    def of(self, site: Site) -> dict[str, Any]:
-        """The figures of ``site``, at most a second old; whoever asks meanwhile waits for the one who counts."""
-        with self._lock:
-            if self._of is not site.stores or time.monotonic() - self._at > FIGURES_S:
-                jobs = site.stores.jobs
-                counts = jobs.counts()
-                self._found = {
-                    "counts": [(state, counts[state]) for state in JobState],
-                    "oldest_waiting": jobs.oldest_waiting(),
-                    "last_received": jobs.last_received(),
-                }
-                self._of, self._at = site.stores, time.monotonic()
-            return self._found
+    of: Stores | None
+    at: float
+    values: dict[str, Any]
 
 
-_FIGURES: Final = _Figures()
+class Figures:
+    """The figures above the list, which are about all cases: counted once a second, however many people look.
+
+    While somebody counts, everybody else is shown what was counted before: among a hundred thousand cases it takes
+    longer than all the rest of the page.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        """``now``: seconds on a clock that nobody can set."""
+        self._now = now
+        self._counted = _Counted(None, 0.0, {})
+        self._counting = threading.Lock()
+
+    def of(self, stores: Stores) -> dict[str, Any]:
+        """The figures of ``stores``, at most ``OLDEST_FIGURES_S`` old."""
+        if not self._is_younger(stores, OLDEST_FIGURES_S):
+            with self._counting:
+                # Whoever has waited here has them from the one who was first.
+                if not self._is_younger(stores, FIGURES_S):
+                    self._count(stores)
+        elif not self._is_younger(stores, FIGURES_S) and self._counting.acquire(blocking=False):
+            threading.Thread(target=self._count_anew, args=(stores,), name="figures", daemon=True).start()
+        return self._counted.values
+
+    def _is_younger(self, stores: Stores, seconds: float) -> bool:
+        return self._counted.of is stores and self._now() - self._counted.at <= seconds
+
+    def _count_anew(self, stores: Stores) -> None:
+        try:
+            # What goes wrong here goes wrong again for the next who asks, once these are too old, and is told there.
+            with suppress(Exception):
+                self._count(stores)
+        finally:
+            self._counting.release()
+
+    def _count(self, stores: Stores) -> None:
+        counts = stores.jobs.counts()
+        values = {
+            "counts": [(state, counts[state]) for state in JobState],
+            "oldest_waiting": stores.jobs.oldest_waiting(),
+            "last_received": stores.jobs.last_received(),
+        }
+        self._counted = _Counted(stores, self._now(), values)
+
+
+_FIGURES: Final = Figures()
 
 
 def sought(  # noqa: D103 — a dependency: its parameters are the form's
@@ -118,7 +152,7 @@ def urgent(
 
 def _page(request: Request, site: Site, person: Person, wanted: Wanted) -> Response:
     _tell_viewed(site, person, wanted)
-    values = _listed(site, wanted) | _FIGURES.of(site)
+    values = _listed(site, wanted) | _FIGURES.of(site.stores)
     return show(request, site, person, "worklist.html", **values)
 
 

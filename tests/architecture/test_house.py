@@ -35,6 +35,7 @@ TESTED_ELSEWHERE = {
     "migrations/versions/0007_queues.py": "as 0001_first_tables.py",
     "migrations/versions/0008_operation.py": "as 0001_first_tables.py",
     "migrations/versions/0009_telling.py": "as 0001_first_tables.py",
+    "migrations/versions/0010_centre.py": "as 0001_first_tables.py",
     "node/__main__.py": "tests/unit/node/test_main.py, since a test file's name has no underscores of its own",
     "node/clinical_console.py": "as node/console.py: tests/unit/node/test_clinical_commands.py",
     "models/bundles/__main__.py": "three lines; tests/unit/models/test_bundle_store.py compares what it writes",

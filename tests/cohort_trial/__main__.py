@@ -1,14 +1,17 @@
 """``make cohort-trial``: phantoms of three centres through a silent node, outcomes, a report, and the odd centre told.
 
 One centre's scanner reads everything brighter. What was rendered is kept in the folder. Ends with 1 unless every study
-has a result or a coded reason, every outcome is accounted for, and the odd centre alone is told.
+has a result or a coded reason, every outcome is accounted for, and the odd centre alone is told: by the node's page of
+monitoring, and by the report.
 """
 
 import argparse
 import csv
 import json
+import re
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -40,6 +43,9 @@ THICKNESS_MM: Final = 5.0
 _READY_WITHIN_S: Final = 180.0
 _STOPS_WITHIN_S: Final = 60.0
 _FEWEST: Final = 12
+MONITORED: Final = 10
+"""Results of a centre from which on the node's monitoring speaks of it: there are fewer here than in a hospital."""
+_ROW: Final = re.compile(r'<tr class="alarm-alarm"><th scope="row">([^<]*)</th>.*unlike the others</span>')
 _TRIES: Final = 3
 
 
@@ -64,8 +70,9 @@ def main() -> int:
     with _silent_node(folder / "node") as node:
         _send(node, made)
         wait_until(lambda: _all_ended(node, made) or None, "every study has ended", 60.0 * asked.studies)
+        watched = _unlike_the_others(node)
     report = _report(folder, outcomes)
-    return _judge(report, made)
+    return _judge(report, made, watched)
 
 
 @contextmanager
@@ -75,7 +82,9 @@ def _silent_node(folder: Path) -> Iterator[PrivateNode]:
     config = folder / "celadon.toml"
     data = json.dumps(str(folder / "data"))
     config.write_text(
-        f'data_dir = {data}\nmode = "silent"\n[web]\nport = 0\n[dicom]\nport = 0\nmin_free_gb = 0\n', encoding="utf-8"
+        f'data_dir = {data}\nmode = "silent"\n[web]\nport = 0\n[dicom]\nport = 0\nmin_free_gb = 0\n'
+        f"[monitoring]\nleast = {MONITORED}\n",
+        encoding="utf-8",
     )
     settings, log_file = read_settings(config), folder / "node.log"
     settings.runtime_file.unlink(missing_ok=True)
@@ -158,6 +167,13 @@ def _all_ended(node: PrivateNode, made: Sequence[tuple[Kept, str, bool]]) -> boo
     return all(job is not None and job.state in ENDED for job in mine)
 
 
+def _unlike_the_others(node: PrivateNode) -> set[str]:
+    """The centres of which the page of monitoring says so."""
+    port = int(json.loads(node.settings.runtime_file.read_text(encoding="utf-8"))["web"])
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/monitoring", timeout=60) as answer:
+        return set(_ROW.findall(answer.read().decode()))
+
+
 def _report(folder: Path, outcomes: Path) -> dict[str, Any]:
     command = ["evaluate", "--from-node", "--outcomes", str(outcomes), "--out", str(folder / "report"), "--json"]
     config = ["--config", str(folder / "node" / "celadon.toml")]
@@ -168,7 +184,7 @@ def _report(folder: Path, outcomes: Path) -> dict[str, Any]:
     return found
 
 
-def _judge(report: dict[str, Any], made: Sequence[tuple[Kept, str, bool]]) -> int:
+def _judge(report: dict[str, Any], made: Sequence[tuple[Kept, str, bool]], watched: set[str]) -> int:
     flow = dict(report["provenance"]["flow"])
     (part,) = report["analysis"]["sets"]
     auc = part["variants"][0]["positive"]["auc"]
@@ -181,13 +197,14 @@ def _judge(report: dict[str, Any], made: Sequence[tuple[Kept, str, bool]]) -> in
         "cases measured": part["cases"],
         "AUC": f"{auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f})" if auc["low"] is not None else "-",
         "centres that have shifted": ", ".join(sorted(said)) or "none",
+        "the same by monitoring": ", ".join(sorted(watched)) or "none",
     }
     for name, value in told.items():
         print(f"{name:28}{value}")  # noqa: T201 — the table
     right = flow["CT series of that time in this node"] == len(made) and flow["of them delivered to an archive"] == 0
     # All but the first study's, and one of nobody.
     right = right and sum(number for step, number in flow.items() if step.startswith("outcomes: ")) == len(made)
-    right = right and (said == {ODD} or len(made) < 3 * _FEWEST)
+    right = right and (said == watched == {ODD} or len(made) < 3 * _FEWEST)
     return int(not right)
 
 

@@ -177,7 +177,7 @@ def data_set(image: Dataset) -> bytes:
     return content[144 + int.from_bytes(content[140:144], "little") :]
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
     """Whether ``condition`` came true in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -444,9 +444,9 @@ def test_stopping_lets_a_running_store_finish(start: StartNode) -> None:
     sender = threading.Thread(target=lambda: answers.extend(store(node, ct_slice())))
     port = node.listener.port
     sender.start()
-    assert _Slow.entered.wait(5)
+    assert _Slow.entered.wait(30)
     node.listener.stop()
-    sender.join(5)
+    sender.join(30)
     assert [answer.Status for answer in answers] == [0x0000]
     assert node.count("instances") == 1
     with pytest.raises(ConnectionRefusedError):
@@ -458,8 +458,8 @@ def test_stopping_ends_who_does_not_leave(node: Node) -> None:
     association = associate(node)
     started = time.monotonic()
     node.listener.stop(grace_s=0.2)
-    assert time.monotonic() - started < 3
-    assert wait_until(lambda: association.is_aborted, 2)
+    assert time.monotonic() - started < 30, "left alone it would have stayed a minute"
+    assert wait_until(lambda: association.is_aborted, 30)
 
 
 def test_many_senders_at_once_lose_nothing(node: Node, tmp_path: Path) -> None:

@@ -6,6 +6,15 @@ from playwright.sync_api import Page, Route, expect
 from node.domain.access import Role
 from tests.browser.page.conftest import DESK, PHONE, Served, Visit, findings, picture
 
+_ALL_INSIDE = """() => [...document.querySelectorAll("svg.fits")].flatMap((drawing) => {
+    const all = drawing.getBoundingClientRect();
+    const inside = (box, frame) => box.left >= frame.left - 1 && box.right <= frame.right + 1;
+    const outside = [...drawing.querySelectorAll("text")].filter((one) => !inside(one.getBoundingClientRect(), all));
+    const card = drawing.closest(".card").getBoundingClientRect();
+    return [...outside.map((one) => one.textContent), ...(inside(all, card) ? [] : ["the drawing"])];
+})"""
+"""What of the drawings of a page is cut off."""
+
 
 def case_of(page: Page, served: Served, kind: str = "analysed") -> None:
     """Go to a case."""
@@ -200,6 +209,7 @@ def test_nothing_keeps_anybody_out(visit: Visit, served: Served, axe: str, size:
         page.goto(path)
         if name == "case":
             expect(page.locator(".place")).to_contain_text("of 6")
+        assert page.evaluate(_ALL_INSIDE) == [], "a drawing is seen as a whole, and all words in it"
         picture(page, f"{name}-{'dark' if dark else 'light'}-{size[0]}")
         assert findings(page, axe) == [], name
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0], name

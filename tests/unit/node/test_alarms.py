@@ -90,7 +90,7 @@ def webhook(answers: list[int]) -> Iterator[tuple[str, list[tuple[str, dict[str,
             """Nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}/hook", posted
     finally:

@@ -82,9 +82,9 @@ def test_rounds_go_on_beside_the_process() -> None:
     again, once = FakeRetention(error=OSError(5, "x")), FakeRetention()
     stop = threading.Event()
     rounds = tidy_in_background(again, keep_days=1, interval_s=0.01, stop=stop)  # type: ignore[arg-type]
-    tidy_in_background(once).join(5)  # type: ignore[arg-type]
+    tidy_in_background(once).join(30)  # type: ignore[arg-type]
     wait_until(lambda: len(again.asked) > 2 or None, "several rounds")
     assert once.asked == ["sweep"]
     stop.set()
-    rounds.join(5)
+    rounds.join(30)
     assert not rounds.is_alive()

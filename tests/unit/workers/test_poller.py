@@ -92,7 +92,7 @@ def test_a_stop_ends_the_wait() -> None:
     threading.Timer(0.05, stop.set).start()
     started = time.monotonic()
     poll(lambda: False, interval_s=60, stop=stop)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 def test_a_signal_at_any_moment_stops_the_poller() -> None:

@@ -32,3 +32,17 @@ def write_cohort(folder: Path, cases: int = 90, seed: int = 3) -> tuple[Path, Pa
     for file, lines in zip(files, (said, true), strict=True):
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return files
+
+
+def write_narrow_cohort(folder: Path, cases: int = 40, seed: int = 3) -> tuple[Path, Path]:
+    """One variant in one set, without follow-up or readers: all that a test of a command needs of a report."""
+    generator = np.random.default_rng(seed)
+    said, true = ["case,variant,p_T1,p_T2,p_T3,p_T4,digest"], ["case,label,set"]
+    for index in range(cases):
+        shares = generator.dirichlet([1.0 + 3.0 * (stage == index % 4) for stage in range(4)])
+        said.append(f"c{index},A,{','.join(f'{share:.6f}' for share in shares)},{'ab' * 32}")
+        true.append(f"c{index},{CLASSES[index % 4]},external")
+    files = folder / "predictions.csv", folder / "labels.csv"
+    for file, lines in zip(files, (said, true), strict=True):
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return files

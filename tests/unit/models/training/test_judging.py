@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import cohen_kappa_score, log_loss, roc_auc_score
 
 from models.training import judging
 
@@ -45,6 +45,19 @@ def test_figures_of_one_bootstrap_are_those_of_several() -> None:
 
     together = judging.intervals(statistics, patients, 2)
     assert together["auc"] == judging.interval(lambda chosen: statistics(chosen)["auc"], patients, 2)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_loss_and_kappa_are_scikit_learns(seed: int) -> None:
+    """To the last bit: which epoch of a training was the best hangs on them."""
+    generator = np.random.default_rng(seed)
+    cases = int(generator.integers(2, 60))
+    labels, called = generator.integers(0, 4, cases), generator.integers(0, 4, cases)
+    shares = np.round(generator.random(cases), 2)
+    loss = judging.binary(labels % 2, shares)["loss"]
+    assert loss == log_loss(labels % 2, np.clip(shares, 1e-12, 1.0 - 1e-12), labels=[0, 1])
+    expected = cohen_kappa_score(labels, called, labels=[0, 1, 2, 3], weights="quadratic")
+    assert judging.kappa(labels, called, [0, 1, 2, 3]) == expected
 
 
 def test_one_class_has_no_area() -> None:

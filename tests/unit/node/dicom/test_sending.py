@@ -1,9 +1,11 @@
 """Sending: every answer that a peer can give, and every way in which it can fail to give one."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydicom import dcmread
@@ -13,7 +15,7 @@ from pynetdicom.events import Event
 
 from node.demo.series import DemoCase, make_case
 from node.dicom.peer import Peer
-from node.dicom.sending import echo, send_files, verdict
+from node.dicom.sending import SendResult, echo, send_files, verdict
 from node.domain.identifiers import AeTitle
 from node.domain.lifecycle import DeliveryState
 from node.errors import Retryable
@@ -36,6 +38,7 @@ def scp(answer: Handler, ct: str = JPEG2000Lossless, seg: str = ExplicitVRLittle
     """A peer that answers each C-STORE with ``answer`` and takes CT and SEG in one transfer syntax each."""
     ae = AE("ARCHIVE")
     ae.require_called_aet = True
+    ae.network_timeout = None
     ae.add_supported_context("1.2.840.10008.1.1")
     ae.add_supported_context(CT, ct)
     ae.add_supported_context(SEG, seg)
@@ -184,19 +187,43 @@ def test_an_abort_costs_one_file(case: DemoCase) -> None:
     assert [result.state for result in results] == [STORED, LATER, STORED, STORED]
 
 
-def test_a_silent_peer_costs_one_time_out(case: DemoCase) -> None:
-    """A peer that stops answering is waited for once, not once for each file."""
+def test_a_clock_that_is_set_ends_no_association(case: DemoCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that was suspended, or an NTP step: what is under way goes on as if nothing had been."""
+    ahead_s = [0.0]
+    now = time.time
+    monkeypatch.setattr("pynetdicom.timer.time", SimpleNamespace(time=lambda: now() + ahead_s[0]))
+    associations = []
 
-    def sleep(_: Event) -> int:
-        time.sleep(2)
+    def take(event: Event) -> int:
+        associations.append(event.assoc)
         return 0x0000
 
-    started = time.monotonic()
-    with scp(sleep) as peer:
-        results = send_files(case.ct_paths[:5], peer, "CELADON", timeout_s=0.5)
-        waited = time.monotonic() - started
+    def step_the_clock(_: SendResult) -> None:
+        ahead_s[0] += 3600.0
+        # Between two objects pynetdicom looks at its timers.
+        threading.Event().wait(0.3)
+
+    with scp(take) as peer:
+        results = send_files(case.ct_paths[:4], peer, "CELADON", step_the_clock, timeout_s=5.0)
+    assert [(one.state, one.status) for one in results] == [(STORED, 0x0000)] * 4
+    assert len(set(associations)) == 1
+
+
+def test_a_silent_peer_costs_one_time_out(case: DemoCase) -> None:
+    """A peer that stops answering is waited for once, not once for each file."""
+    asked: list[Event] = []
+    over = threading.Event()
+
+    def keep_silent(event: Event) -> int:
+        asked.append(event)
+        over.wait(60)
+        return 0x0000
+
+    with scp(keep_silent) as peer:
+        results = send_files(case.ct_paths[:5], peer, "CELADON", timeout_s=1.0)
+        over.set()
     assert {result.state for result in results} == {LATER}
-    assert waited < 2
+    assert len(asked) == 1
 
 
 def test_what_is_no_dicom_file_fails_for_good(tmp_path: Path, case: DemoCase) -> None:

@@ -47,7 +47,8 @@ from tests.raw_peer import (
     value,
 )
 
-SOON_S = 0.3
+SOON_S = 0.5
+"""Long for a peer that is here, however busy the machine: a shorter pause of ours would be taken for its silence."""
 IMPATIENT = Limits(
     artim_s=SOON_S, handshake_s=SOON_S, pdu_s=SOON_S, idle_s=5.0, pause_s=SOON_S, closing_s=SOON_S, room_s=SOON_S
 )
@@ -363,12 +364,12 @@ def test_a_request_of_small_pdus_must_keep_a_pace() -> None:
 
 def test_a_silent_association_lives_until_the_idle_time() -> None:
     """Silence between requests is allowed for longer than any within them, and not for ever."""
-    limits = replace(IMPATIENT, idle_s=3 * SOON_S)
-    with serving(limits=limits) as server, RawPeer(server.port) as peer:
+    with serving(limits=replace(IMPATIENT, idle_s=60.0)) as server, RawPeer(server.port) as peer:
         peer.associate()
         time.sleep(2 * SOON_S)
         assert peer.echo() == 0
-        assert peer.abort_reason() == (2, 0)
+    with serving(limits=replace(IMPATIENT, idle_s=SOON_S)) as server, RawPeer(server.port) as peer:
+        assert peer.associate().abort_reason() == (2, 0)
 
 
 def test_a_peer_that_does_not_read_is_cut() -> None:

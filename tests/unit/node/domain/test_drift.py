@@ -6,7 +6,17 @@ import random
 import pytest
 from scipy.stats import ks_2samp
 
-from node.domain.drift import Histogram, even_edges, ks, ks_at_edges, new_words, psi, psi_of_words, quantile
+from node.domain.drift import (
+    Histogram,
+    even_edges,
+    ks,
+    ks_at_edges,
+    new_words,
+    psi,
+    psi_of_numbers,
+    psi_of_words,
+    quantile,
+)
 
 TENTHS = tuple(number / 10 for number in range(11))
 
@@ -55,6 +65,22 @@ def test_psi_of_words_has_a_bin_for_each_word_of_either_side() -> None:
     assert psi_of_words(["a"] * 50 + ["b"] * 50, ["b"] * 50 + ["a"] * 50) == pytest.approx(0.0)
     assert psi_of_words(["a"] * 100, ["c"] * 100) > 5
     assert psi_of_words([], []) == 0.0
+
+
+def test_psi_of_numbers_is_over_tenths_of_the_reference() -> None:
+    """Ten even bins; half of what is there now lies in the first."""
+    reference = [float(number) for number in range(100)]
+    assert psi_of_numbers(reference, reference) == pytest.approx(0.0)
+    now = [0.0] * 50 + reference[50:]
+    assert psi_of_numbers(reference, now) == pytest.approx(psi([10] * 10, [50, 0, 0, 0, 0, *[10] * 5]))
+
+
+def test_psi_of_numbers_has_a_bin_for_a_number_that_is_most_of_them() -> None:
+    """Of yes and no a rise from one in ten to nine in ten shows; neither an end nor a bin between them hides it."""
+    seldom, often = [0.0] * 90 + [1.0] * 10, [0.0] * 10 + [1.0] * 90
+    assert psi_of_numbers(seldom, often) == pytest.approx(psi([90, 10], [10, 90]))
+    assert psi_of_numbers([2.0] * 20, [2.0] * 20) == pytest.approx(0.0)
+    assert psi_of_numbers([2.0] * 20, [3.0] * 20) > 3
 
 
 @pytest.mark.parametrize(("count", "shift"), [(40, 0.0), (200, 0.1), (500, 0.02)])

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from node.domain.audit import AuditAction
+from node.domain.audit import CLINICAL_VALUE, AuditAction
 from node.domain.clinical import ClinicalVariable, ValueReason, ValueState
 from node.domain.clinical_intake import (
     ENTERED,
@@ -167,7 +167,30 @@ def test_the_audit_trail_counts_and_names_nobody(clinical: ClinicalStore, store:
     """Source and states, no patient."""
     clinical.accept(Intake((value(), value(None, reason=ValueReason.CENSORED))))
     (event,) = [event for event in store.audit.events() if event.action is AuditAction.CLINICAL_RECEIVED]
-    assert event.details == {"source": "hl7", "count": 2, "usable": 1, "held": 1}
+    (first, _) = clinical.of(PATIENT)
+    assert event.details == {CLINICAL_VALUE: first.id, "source": "hl7", "count": 2, "usable": 1, "held": 1}
+
+
+def test_a_message_about_two_patients_is_two_rows(clinical: ClinicalStore, store: Store) -> None:
+    """So that each of them is told of alone."""
+    other = PatientIdentity("4712")
+    clinical.accept(Intake((value(), value(patient=other), value(2.0))))
+    events = [event for event in store.audit.events() if event.action is AuditAction.CLINICAL_RECEIVED]
+    firsts = [clinical.of(PATIENT)[0].id, clinical.of(other)[0].id]
+    assert [(event.details[CLINICAL_VALUE], event.details["count"]) for event in events] == [
+        (firsts[0], 2),
+        (firsts[1], 1),
+    ]
+
+
+def test_who_entered_or_decided_is_the_actor(clinical: ClinicalStore, store: Store) -> None:
+    """And is found by their name in the trail, however long."""
+    (value_id,) = clinical.accept(Intake((value(source=ENTERED, by="Dr Roe"),))).value_ids
+    clinical.decide(value_id, usable=False, by="x" * 500)
+    entered, decided = store.audit.events()[-2:]
+    assert (entered.action, entered.actor) == (AuditAction.CLINICAL_ENTERED, "person Dr Roe")
+    assert decided.action is AuditAction.CLINICAL_DECIDED
+    assert decided.actor == ("person " + "x" * 500)[:128]
 
 
 def done(store: Store) -> str:
@@ -316,8 +339,8 @@ def test_a_series_that_had_too_few_values_is_analysed_when_one_comes(
 def test_who_has_a_number_is_read_from_the_images(clinical: ClinicalStore, store: Store) -> None:
     """With the identity that values are held against."""
     patient = images_of(store)
-    assert clinical.patients(patient.patient_id) == (patient,)
-    assert clinical.patients("nobody") == ()
+    assert clinical.patients(patient.patient_id) == {patient: factories.SERIES}
+    assert clinical.patients("nobody") == {}
 
 
 def test_an_update_corrects_one_thing_of_what_is_known(clinical: ClinicalStore) -> None:

@@ -1,8 +1,13 @@
 """Forwarding: one number says how far the trail was sent, on both databases, and nothing is passed over."""
 
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 
-from node.domain.audit import AuditAction
+from node.domain.audit import CLINICAL_VALUE, AuditAction
+from node.domain.clinical import ClinicalVariable
+from node.domain.clinical_intake import Intake, RawValue, ReadValue, ReceivedValue
+from node.domain.imaging import PatientIdentity
+from node.store.clinical import ClinicalStore
 from node.store.forwarding import LEASE, Forwarding
 from node.store.session import Database, add_new
 from node.store.tables import audit_forwarding
@@ -65,19 +70,47 @@ def test_another_takes_over_from_one_that_is_silent(store: Store) -> None:
 
 
 def test_a_repository_is_told_whom_a_row_is_about(store: Store, database: Database) -> None:
-    """By series, or by the job where that is all that a row says."""
+    """By series, by the job or by the study, whichever is nearest of what a row says."""
     claim = store.claimed(4)
-    forwarding = Forwarding(database)
-    events = [
-        factories.event(series_uid=factories.SERIES),
-        factories.event(job_id=claim.job_id),
-        factories.event(series_uid="2.25.404"),
+    by_series, by_job, by_study, unknown, of_nobody = Forwarding(database).about(
+        [
+            factories.event(series_uid=factories.SERIES),
+            factories.event(job_id=claim.job_id),
+            factories.event(study_uid=factories.STUDY),
+            factories.event(series_uid="2.25.404"),
+            factories.event(),
+        ]
+    )
+    assert by_series is not None
+    assert (by_series.study_uid, by_series.patient_id, by_series.issuer) == (factories.STUDY, "PAT-1", "HOSPITAL")
+    assert by_series.contents == (("1.2.840.10008.5.1.4.1.1.2", 4),)
+    assert by_job == by_series
+    assert by_study == replace(by_series, contents=()), "one series of several says nothing of the whole"
+    assert (unknown, of_nobody) == (None, None)
+
+
+def test_a_row_about_a_clinical_value_leads_to_its_patient(store: Store) -> None:
+    """By the number of the value: the row itself names nobody. A name that the laboratory left out is the images'."""
+    store.claimed(1)
+    raw = ReadValue(RawValue(ClinicalVariable.CA19_9, "37", "U/mL", None), 37.0, "U/mL", None)
+    named, nameless, unseen = (
+        PatientIdentity("PAT-2", "HOSPITAL", "Doe^Jane"),
+        PatientIdentity("PAT-1", "HOSPITAL"),
+        PatientIdentity("PAT-1", "ELSEWHERE"),
+    )
+    values = tuple(ReceivedValue(one, raw, "hl7", "M1") for one in (named, nameless, unseen))
+    ClinicalStore(store.database).accept(Intake(values))
+    events = [event for event in store.audit.events() if event.action is AuditAction.CLINICAL_RECEIVED]
+    found = [about for about in Forwarding(store.database).about(events) if about is not None]
+    assert [(about.patient_id, about.issuer, about.patient_name) for about in found] == [
+        ("PAT-2", "HOSPITAL", "Doe^Jane"),
+        ("PAT-1", "HOSPITAL", "Made^Up"),
+        ("PAT-1", "ELSEWHERE", ""),
     ]
-    found = forwarding.about(events)
-    assert set(found) == {factories.SERIES, claim.job_id}
-    about = found[factories.SERIES]
-    assert (about.study_uid, about.patient_id, about.issuer) == (factories.STUDY, "PAT-1", "HOSPITAL")
-    assert about.contents == (("1.2.840.10008.5.1.4.1.1.2", 4),)
+    (nobody,) = Forwarding(store.database).about(
+        [factories.event(series_uid="", job_id="", details={CLINICAL_VALUE: 404})]
+    )
+    assert nobody is None
 
 
 def test_several_processes_may_begin_at_once(store: Store) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from node.clinical.reading import read
 from node.domain.access import Role
+from node.domain.audit import AuditAction
 from node.domain.clinical import ClinicalVariable
 from node.domain.clinical_intake import Intake, RawValue, ReceivedValue
 from node.domain.imaging import PatientIdentity
@@ -51,6 +52,12 @@ def test_a_patient_is_found_by_number_and_a_value_entered(full: PageUnderTest) -
     text = browser.post("/clinical", patient_id="PAT-7").text
     assert "entered (reader)" in text
     assert text.count(">cea<") == 2, "once as a choice, once as a value"
+    seen = [event for event in full.stores.audit.events() if event.action is AuditAction.PATIENT_VIEWED]
+    case = full.stores.worklist.line(full.jobs["analysed"])
+    assert case is not None
+    assert [(event.actor, event.series_uid) for event in seen] == [("person reader", case.series_uid)] * 2
+    entered = [event for event in full.stores.audit.events() if event.action is AuditAction.CLINICAL_ENTERED]
+    assert [event.actor for event in entered] == ["person reader"]
 
 
 def test_values_of_two_patients_of_one_number_stand_apart(page: PageUnderTest) -> None:

@@ -7,7 +7,7 @@ import pytest
 from node.domain.access import Role
 from node.web import monitoring
 from tests.page import PageUnderTest
-from tests.watched import NOW, watch
+from tests.watched import NOW, brighten, watch
 
 
 def test_an_empty_node_says_so(page: PageUnderTest) -> None:
@@ -35,6 +35,19 @@ def test_every_picture_has_its_name_and_its_numbers(page: PageUnderTest) -> None
         assert words in text, words
     assert "style=" not in text
     assert "PAT-" not in text
+
+
+def test_a_centre_unlike_the_others_stands_in_a_row_of_its_own(page: PageUnderTest) -> None:
+    """With both medians; its name, which anybody may have written, is text and never a metric's label."""
+    watch(page, 600)
+    brighten(page, 70.0)
+    text = page.signed_in(Role.OPERATOR).get("/monitoring").text
+    rows = [row for row in text.split("<tr") if "unlike the others</span>" in row]
+    assert len(rows) == 1
+    assert '<th scope="row">Cedar</th><td>HU in the region, mean</td>' in rows[0]
+    metrics = page.client().get("/metrics").text
+    assert 'celadon_alarm{alarm="drift:porcelain aaaaaaaa:centre"} 1.0' in metrics
+    assert "Cedar" not in metrics
 
 
 def test_looking_is_in_the_trail(page: PageUnderTest) -> None:

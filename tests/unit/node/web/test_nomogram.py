@@ -39,7 +39,9 @@ def test_the_total_has_a_line_of_its_own() -> None:
 
 
 def test_words_that_would_run_into_each_other_stand_on_two_heights() -> None:
-    """Answers with nearly the same points."""
+    """Answers with nearly the same points; short ones that are far enough apart stand on one."""
+    far = {"name": "score", "answer": "b", "points": [20.0, 20.0], "scale": [["-3", 0.0], ["-2", 20.0], ["-1", 40.0]]}
+    assert not any(tick.is_low for tick in nomogram({"items": [far], "total": [2.0, 2.0]}).lines[1].ticks)
     close = {"name": "type", "answer": "b", "points": [2.0, 2.0], "scale": [["a", 0.0], ["b", 2.0], ["c", 4.0]]}
     assert [tick.is_low for tick in nomogram({"items": [close], "total": [2.0, 2.0]}).lines[1].ticks] == [
         False,

@@ -13,7 +13,7 @@ from node.store import tables
 from node.web import overview as module
 from node.web.overview import AlarmState, Overview, overview
 from tests.page import PageUnderTest
-from tests.watched import DIGEST, NOW, watch
+from tests.watched import DIGEST, NOW, brighten, watch
 
 KEY = "drift:porcelain aaaaaaaa"
 
@@ -52,6 +52,25 @@ def test_what_moves_raises_its_own_alarm_and_no_other(
     # Scores that rise by 0.3 are not calibrated any more, either.
     assert raised <= found
     assert found - raised <= {"calibration:porcelain aaaaaaaa:NTR_HIGH"}
+
+
+@pytest.mark.parametrize("is_blinded", [False, True])
+def test_the_centre_that_is_unlike_the_others_is_told_and_no_other(page: PageUnderTest, is_blinded: bool) -> None:
+    """It is brighter now as it was before, so nothing has moved in time; of blinded scores no median is told."""
+    watch(page, 600, is_blinded=is_blinded)
+    brighten(page, 70.0)
+    found = seen(page)
+    (alarm,) = [one for one in found.alarms if one.key == f"{KEY}:centre"]
+    assert alarm.state is AlarmState.ALARM
+    assert alarm.value.startswith("Cedar: HU in the region, mean, PSI ")
+    (model,) = found.models
+    assert {(row.found.centre, row.quantity) for row in model.centres if row.is_apart} == {
+        ("Cedar", "HU in the region, mean")
+    }
+    assert len(model.centres) == 9
+    assert {row.quantity for row in model.centres if not row.is_shown} == ({"Score NTR_HIGH"} if is_blinded else set())
+    others = {one.key for one in found.alarms if one.state is AlarmState.ALARM} - {alarm.key}
+    assert others == set()
 
 
 def test_of_too_little_nothing_is_said(page: PageUnderTest) -> None:

@@ -44,6 +44,12 @@ def test_nothing_that_moved_anything_is_drawn_too(logits: tuple[float, ...]) -> 
     assert drawn.base_x == drawn.output_x
 
 
+def test_words_about_a_place_stay_inside() -> None:
+    """At an edge they begin or end there; in between they stand over it."""
+    drawn = waterfall(attribution(3.0, -1.0))
+    assert [drawn.anchor(x) for x in (drawn.base_x, drawn.width / 2, float(drawn.width))] == ["start", "middle", "end"]
+
+
 def test_what_was_imputed_says_so() -> None:
     """With the value that stood in."""
     one = attribution(0.5)

@@ -1,9 +1,16 @@
 """The worklist as a page."""
 
+import threading
+
 import pytest
 
 from node.domain.access import Role
+from node.domain.lifecycle import JobState
+from node.errors import Retryable
+from node.web.worklist import FIGURES_S, OLDEST_FIGURES_S, Figures
+from tests.fakes import raising
 from tests.page import Browser, PageUnderTest
+from tests.unit.node.store.conftest import Clock
 
 XSS = '"><script>alert(1)</script>'
 
@@ -104,3 +111,62 @@ def test_a_case_that_is_not_there_cannot_be_put_first(full: PageUnderTest) -> No
 def test_a_row_that_no_page_has_named_is_no_row(full: PageUnderTest, after: str) -> None:
     """The list begins at its beginning."""
     assert "PAT-8" in Browser(full.client()).post("/worklist/rows", after=after).text
+
+
+class Counter:
+    """Stores whose counting can be made to last."""
+
+    def __init__(self) -> None:
+        self.jobs = self
+        self.counted, self.may_go_on, self.has_begun = 0, threading.Event(), threading.Event()
+        self.may_go_on.set()
+
+    def counts(self) -> dict[JobState, int]:
+        """As many as were counted."""
+        self.has_begun.set()
+        assert self.may_go_on.wait(60)
+        self.counted += 1
+        return dict.fromkeys(JobState, self.counted)
+
+    def oldest_waiting(self) -> None:
+        """None."""
+
+    def last_received(self) -> None:
+        """None."""
+
+
+def shown(figures: Figures, stores: Counter) -> int:
+    """How often had been counted when somebody was shown these."""
+    return int(figures.of(stores)["counts"][0][1])  # type: ignore[arg-type]  # all of the stores that is asked
+
+
+def test_nobody_waits_for_figures_that_are_counted_anew() -> None:
+    """A little old ones are shown meanwhile, and one counts for all; none is shown that is too old."""
+    clock, stores = Clock(), Counter()
+    figures = Figures(clock)
+    assert (shown(figures, stores), shown(figures, stores)) == (1, 1)
+    stores.may_go_on.clear()
+    stores.has_begun.clear()
+    clock.now_s += FIGURES_S + 0.1
+    assert (shown(figures, stores), shown(figures, stores)) == (1, 1)
+    assert stores.has_begun.wait(60)
+    stores.may_go_on.set()
+    clock.now_s += OLDEST_FIGURES_S + 0.1
+    assert shown(figures, stores) >= 2
+    assert shown(figures, Counter()) == 1, "those of other stores are not these"
+
+
+def test_counting_that_fails_is_told_to_whoever_has_nothing_else_to_see() -> None:
+    """And does not keep the next from counting."""
+    clock, stores = Clock(), Counter()
+    figures = Figures(clock)
+    shown(figures, stores)
+    failing = Retryable("database: locked")
+    stores.oldest_waiting = raising(failing)  # type: ignore[method-assign]  # a test's
+    clock.now_s += FIGURES_S + 0.1
+    assert shown(figures, stores) == 1
+    clock.now_s += OLDEST_FIGURES_S
+    with pytest.raises(Retryable):
+        shown(figures, stores)
+    stores.oldest_waiting = lambda: None  # type: ignore[method-assign]  # a test's
+    assert shown(figures, stores) > 1
