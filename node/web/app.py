@@ -104,7 +104,7 @@ def _answer_errors(app: FastAPI, site: Site) -> None:
 
     @app.exception_handler(Retryable)
     def not_now(request: Request, _: Exception) -> Response:
-        return _problem(request, site, 503, "The database or a disk does not answer. Try again in a moment.")
+        return _problem(request, site, 503, "The database, a disk or the object store does not answer. Try again.")
 
     @app.exception_handler(Exception)
     def broken(request: Request, error: Exception) -> Response:
