@@ -67,13 +67,14 @@ def area(truth: npt.NDArray[np.bool_], scores: Probabilities) -> float:
 def kappa(labels: Labels, called: Labels, classes: Sequence[int]) -> float:
     """Quadratic-weighted kappa (Cohen 1968); NaN when truth and call are one and the same class throughout.
 
-    ``classes``: 0, 1 … k - 1. By counts alone, as ``area`` by ranks: a thousand draws ask for it, and scikit-learn,
-    which gives the same, checks its arguments for longer than it counts.
+    ``classes``: all that there are, ascending. By counts alone, as ``area`` by ranks: a thousand draws ask for it, and
+    scikit-learn, which gives the same, checks its arguments for longer than it counts.
     """
     if len(np.union1d(labels, called)) == 1:
         return float("nan")
     count = len(classes)
-    seen = np.bincount(labels * count + called, minlength=count * count).reshape(count, count)
+    true, said = (np.searchsorted(classes, given) for given in (labels, called))
+    seen = np.bincount(true * count + said, minlength=count * count).reshape(count, count)
     by_chance = np.outer(seen.sum(axis=0), seen.sum(axis=1)) / seen.sum()
     apart = np.subtract.outer(np.arange(count), np.arange(count)) ** 2
     return float(1.0 - (apart * seen).sum() / (apart * by_chance).sum())

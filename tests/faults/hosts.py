@@ -162,11 +162,13 @@ def link_cut(fleet: Fleet) -> None:
     for _ in range(2 * ANALYSERS):
         slow.send_until_acknowledged(slow.next_series())
     job = _predicting(fleet, f":{remote.process.pid}")
+    owner = _owner(fleet, job)
     fleet.site.link.cut()
     cut = time.monotonic()
     try:
         fleet.send(_SERIES)
-        if not wait_for(lambda: _state(fleet, job) == JobState.DONE, 60):
+        # No longer than that: the connection would be given up, and nothing written late.
+        if not wait_for(lambda: _owner(fleet, job) != owner, 60):
             fleet.remarks.append("nobody took the case over while its worker was cut off")
         time.sleep(max(0.0, cut + _CUT_S - time.monotonic()))
     finally:
@@ -195,9 +197,9 @@ def _predicting(fleet: Fleet, owner: str) -> str:
     return found[0]
 
 
-def _state(fleet: Fleet, job: str) -> str | None:
+def _owner(fleet: Fleet, job: str) -> str | None:
     with fleet.database.read() as connection:
-        return connection.scalar(select(jobs.c.state).where(jobs.c.id == job))
+        return connection.scalar(select(jobs.c.lease_owner).where(jobs.c.id == job))
 
 
 def _discarded(fleet: Fleet, job: str) -> bool:

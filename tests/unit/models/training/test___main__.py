@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,18 @@ def test_help_loads_no_torch() -> None:
     assert "torch" not in {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
 
 
-def test_it_prints_a_table_or_a_document(porcelain_training: Trained, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def described(porcelain_training: Trained) -> Iterator[Path]:
+    """What a finished folder says of its training; other tests find it as it was."""
+    file = porcelain_training.wish.out / "training.json"
+    before = file.read_text(encoding="utf-8")
+    yield file
+    file.write_text(before, encoding="utf-8")
+
+
+def test_it_prints_a_table_or_a_document(
+    porcelain_training: Trained, described: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """In a finished folder the same command prints what was found; with --json the summary and nothing else."""
     wish = porcelain_training.wish
     words = ["porcelain", "--cohort", str(wish.cohort), "--out", str(wish.out), "--seed", "4", "--rough", "1"]
@@ -78,9 +90,9 @@ def test_it_prints_a_table_or_a_document(porcelain_training: Trained, capsys: py
     for setting in wish.settings:
         words += ["--set", setting]
     # The options that nobody gave are not part of what was asked for; these two have defaults.
-    described = json.loads((wish.out / "training.json").read_text(encoding="utf-8"))
-    described["options"] |= {"variant": "multimodal-roi", "window": "paper"}
-    (wish.out / "training.json").write_text(json.dumps(described), encoding="utf-8")
+    words_of = json.loads(described.read_text(encoding="utf-8"))
+    words_of["options"] |= {"variant": "multimodal-roi", "window": "paper"}
+    described.write_text(json.dumps(words_of), encoding="utf-8")
     code, out, _ = said(capsys, *words, "--json")
     assert code == 0
     assert json.loads(out) == porcelain_training.summary
