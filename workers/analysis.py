@@ -547,26 +547,32 @@ class Analysis:
             self._release(claim, Reason(ReasonCode.NOT_NOW, str(error)), RETRY_AFTER)
 
     def _release(self, claim: Claim, reason: Reason, delay: timedelta, *, strikes: int = 0) -> None:
-        log.get().warning(log.JOB_RELEASED, job_id=claim.job_id, reason=reason.code.name, error=reason.detail)
         details: Details = {"detail": reason.detail}
         event = self._event(claim, AuditAction.JOB_RELEASED, AuditOutcome.FAILURE, details, reason.code)
-        try:
-            self._jobs.release(claim, delay, event, reason, strikes=strikes)
-        except Retryable as exc:
-            self._leave(claim, exc)
+        if self._gave_back(claim, delay, event, reason, strikes=strikes):
+            log.get().warning(log.JOB_RELEASED, job_id=claim.job_id, reason=reason.code.name, error=reason.detail)
 
     def _put_off(self, claim: Claim, waiting: _Awaiting) -> None:
         reason = waiting.reason
-        log.get().info(
-            log.JOB_AWAITING, job_id=claim.job_id, detail=reason.detail, seconds=round(waiting.left.total_seconds())
-        )
         event = self._event(
             claim, AuditAction.JOB_RELEASED, AuditOutcome.SUCCESS, {"detail": reason.detail}, reason.code
         )
+        if self._gave_back(claim, waiting.left, event, reason):
+            seconds = round(waiting.left.total_seconds())
+            log.get().info(log.JOB_AWAITING, job_id=claim.job_id, detail=reason.detail, seconds=seconds)
+
+    def _gave_back(
+        self, claim: Claim, delay: timedelta, event: AuditEvent, reason: Reason, *, strikes: int = 0
+    ) -> bool:
+        """Have a job tried again after ``delay``; False, and said, when it has moved on or nothing can be written."""
         try:
-            self._jobs.release(claim, waiting.left, event, reason)
+            is_ours = self._jobs.release(claim, delay, event, reason, strikes=strikes)
         except Retryable as exc:
             self._leave(claim, exc)
+            return False
+        if not is_ours:
+            log.get().warning(log.JOB_FENCED, job_id=claim.job_id)
+        return is_ours
 
     @staticmethod
     def _leave(claim: Claim, error: Retryable) -> None:

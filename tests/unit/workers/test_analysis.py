@@ -615,6 +615,22 @@ def test_a_slice_that_comes_while_it_is_predicted_discards_the_result(site: Site
     assert len(site.writer.reports[-1].series.instances) == 7
 
 
+@pytest.mark.parametrize("raised", [Retryable("the link is cut"), NoRoom("the disk is full")], ids=repr)
+def test_what_is_given_back_too_late_is_said_to_be_discarded(site: Site, raised: Exception) -> None:
+    """The job has moved on while the worker was cut off: it is not given back, and nobody reads that it was."""
+
+    def move_on_and_fail() -> None:
+        site.receive(ct_slice(6))
+        raise raised
+
+    site.predictor.hook = move_on_and_fail
+    with structlog.testing.capture_logs() as logged:
+        job = site.analyse()
+    assert job.state is JobState.COLLECTING
+    assert logged[-1]["event"] == log.JOB_FENCED
+    assert log.JOB_RELEASED not in [line["event"] for line in logged]
+
+
 def test_a_slice_that_comes_while_it_is_written_discards_the_result(site: Site) -> None:
     """Up to the last moment: the objects are there, and are not committed."""
     site.writer.hook = lambda: site.receive(ct_slice(6))
