@@ -1,4 +1,4 @@
-"""Centres: which of several is unlike the others, the farthest first. Standard library alone."""
+"""Centres: which of several is unlike the others, the farthest first."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,10 +51,12 @@ def apart(
     numbers: Mapping[str, Sequence[float]], fewest: int, is_strange: Callable[[Apart], bool]
 ) -> tuple[Apart, ...]:
     """Every centre with at least ``fewest`` numbers against at least as many of the others; the nameless is none."""
+    # In order once: what is made of them is looked for in order again and again, which then costs little.
+    ordered = {centre: sorted(found) for centre, found in numbers.items()}
 
     def compare(centre: str, left: Sequence[str]) -> Apart | None:
-        here = numbers[centre]
-        there = [number for other in left if other != centre for number in numbers[other]]
+        here = ordered[centre]
+        there = sorted(number for other in left if other != centre for number in ordered[other])
         if min(len(here), len(there)) < fewest:
             return None
         return Apart(

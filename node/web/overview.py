@@ -453,7 +453,7 @@ def _words_alarm(limits: MonitoringSettings, name: str, words: Words) -> Alarm:
 
 
 def _centre_alarm(limits: MonitoringSettings, name: str, rows: Sequence[CentreRow]) -> Alarm:
-    """One alarm for all centres: how many there are is for others to say, and their names stay out of the metrics."""
+    """One for all centres, so that a name, which anybody may have written into a header, is no label of a metric."""
     far = [row for row in rows if row.is_apart]
     where = {row.found.centre: row for row in reversed(far)}
     told = "; ".join(f"{centre}: {row.quantity}, PSI {row.found.psi:.3f}" for centre, row in sorted(where.items()))

@@ -6,7 +6,7 @@ import pytest
 
 from node.settings import MonitoringSettings
 from node.store.monitoring import Observation
-from node.web.centre_overview import centre_rows
+from node.web.centre_overview import MOST_CENTRES, centre_rows
 
 LIMITS = MonitoringSettings(least=10)
 
@@ -64,3 +64,10 @@ def test_images_that_name_no_institution_are_of_no_centre() -> None:
     """One centre and the nameless are not two centres."""
     assert centre_rows(LIMITS, [*observations("A", 20.0), *observations("", 90.0)]) == ()
     assert centre_rows(LIMITS, [*observations("A", 20.0), *observations("B", 90.0, count=9)]) == ()
+
+
+def test_of_very_many_centres_those_with_most_results_are_compared() -> None:
+    """Whoever writes another name into every header keeps nobody waiting."""
+    many = [one for number in range(MOST_CENTRES + 5) for one in observations(f"C{number:02}", 20.0, count=11 + number)]
+    names = {row.found.centre for row in centre_rows(LIMITS, many)}
+    assert names == {f"C{number:02}" for number in range(5, MOST_CENTRES + 5)}
