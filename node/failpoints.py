@@ -27,8 +27,7 @@ class Failpoint(StrEnum):
     LISTENER_VALIDATED = "listener.validated"
     """It may be stored."""
     BLOB_OPENED = "blob.opened"
-    """The part file exists and is empty; for a bucket, nothing is sent yet. The five of the blob are for received
-    objects and for results alike."""
+    """The part file exists and is empty. The five of the blob are for received objects and for results alike."""
     BLOB_WRITTEN = "blob.written"
     """The part file has all its bytes, in the system's memory."""
     BLOB_SYNCED = "blob.synced"
@@ -36,7 +35,7 @@ class Failpoint(StrEnum):
     BLOB_RENAMED = "blob.renamed"
     """The blob has its name, in the system's memory."""
     BLOB_DIRECTORY_SYNCED = "blob.directory_synced"
-    """The name is on the disk, or the bucket's store has answered for it: the blob is durable."""
+    """The name is on the disk: the blob is durable."""
     INBOX_BEFORE_INSERT = "inbox.before_insert"
     """No row speaks of the blob."""
     INBOX_BEFORE_COMMIT = "inbox.before_commit"

@@ -15,7 +15,6 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from node import log
-from node.failpoints import Failpoint, hit
 from node.store.blobs import Blob, FoundFile
 from node.store.copies import Copies
 from node.store.s3 import AT_ONCE, Bucket, StoredObject
@@ -48,9 +47,7 @@ class S3Blobs:
         """
         digest = sha256 or hashlib.sha256(content).hexdigest()
         if not any(map(_is_recent, self._generations(digest))):
-            hit(Failpoint.BLOB_OPENED)
             self._bucket.put(f"{self._below(digest)}{uuid.uuid4().hex}", content, digest)
-            hit(Failpoint.BLOB_DIRECTORY_SYNCED)
         return Blob(digest, len(content), self.path_of(digest))
 
     def bring(self, paths: Iterable[Path]) -> None:
