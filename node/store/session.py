@@ -152,15 +152,15 @@ def _alembic() -> Config:
 
 
 def _engine(url: str) -> Engine:
-    if make_url(url).get_backend_name() != "sqlite":
-        made = make_url(url)
+    made = make_url(url)
+    if made.get_backend_name() != "sqlite":
         told = {name: value for name, value in _NOTICES_A_CUT_LINK.items() if name not in made.query}
         args = told if made.get_driver_name() == "psycopg" else {}
         engine = create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=args)
         if args:
             event.listen(engine, "connect", _prepare_postgresql)
         return engine
-    if (file := make_url(url).database) and file != ":memory:":
+    if (file := made.database) and file != ":memory:":
         Path(file).parent.mkdir(parents=True, exist_ok=True)
     # The connection that was used last is used next: the others' pages in memory are of an older database.
     engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S}, hide_parameters=True, pool_use_lifo=True)
