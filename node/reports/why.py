@@ -16,6 +16,7 @@ _LEAST_SCALE: Final = 0.1  # logits: bars of a result that nothing moved stay sh
 _FULL_POINTS: Final = 100.0
 _MARK: Final = 7
 _TICK_CLEARANCE: Final = 46
+_BELOW_TICKS: Final = 38
 
 
 def bars(canvas: Canvas, reasons: Sequence[Contribution], box: Box, *, size: int = 18, step: int = _ROW) -> int:
@@ -145,9 +146,9 @@ def _item(canvas: Canvas, item: NomogramItem, axis: tuple[int, int], at: tuple[i
         canvas.rectangle((low - _MARK, y - _MARK, low + _MARK, y + _MARK), fill=OUTLINE, edge=(0, 0, 0))
     else:
         canvas.rectangle((low, y - 4, high, y + 4), fill=OUTLINE)
-    canvas.text(
-        (left, y + 24), f"{item.answer or 'unknown'}: {wording.points_text(item.points)}", 16, OUTLINE, anchor="lm"
-    )
+    # Below the words of ticks that were too close, which may begin where this text has not ended.
+    answer = f"{item.answer or 'unknown'}: {wording.points_text(item.points)}"
+    canvas.text((left, y + _BELOW_TICKS), answer, 16, OUTLINE, anchor="lm")
 
 
 def _place(points: float, axis: tuple[int, int]) -> int:
