@@ -158,8 +158,11 @@ def _segmenter(parser: argparse.ArgumentParser) -> tuple[str, ...]:
     parser.add_argument(
         "--held-out", type=_natural, help="phantoms beside the cohort's, for limits and figures (default: 60)"
     )
+    parser.add_argument(
+        "--only", choices=("fine",), help="train this network alone, and leave the other as --start has it"
+    )
     parser.set_defaults(folds=_SEGMENTER_FOLDS, single=True)
-    return "held_out", "start"
+    return "held_out", "start", "only"
 
 
 _SEGMENTER_FOLDS: Final = 8

@@ -96,20 +96,23 @@ class SegmenterLearner(Learner):
         self._task, self._hyper, self._seed, self._device = task, hyper, seed, torch.device(device)
         self.plan = task.plan
         self.network = built(lambda: fresh(self.plan, task.widths), seed, task.start).to(self._device)
-        self._losses = [_loss(stage).to(self._device) for stage in (self.plan.coarse, self.plan.fine)]
+        if task.is_fine_alone:
+            self.network.coarse.requires_grad_(requires_grad=False)
+        self._losses = [_loss(stage).to(self._device) for stage in (self.plan.fine, self.plan.coarse)]
 
     def batch(self, indices: Indices, epoch: int | None) -> Batch:
-        """Coarse windows (m, 1, z, y, x), their classes (m, 1, z, y, x), fine windows (n, 1, z, y, x) and theirs.
+        """Fine windows (n, 1, z, y, x), their classes (n, 1, z, y, x), coarse windows (m, 1, z, y, x) and theirs.
 
-        In training the coarse network, which has learnt long before the other, sees every second study.
+        In training the coarse network, which has learnt long before the other, sees every second study; the last two
+        are missing where it learns nothing.
         """
         is_changed = epoch is not None
-        coarse = [
-            self._coarse(index, self._rng(index, epoch, 0), is_changed=is_changed)
-            for index in (indices[::2] if is_changed else indices)
-        ]
         fine = [self._fine(index, self._rng(index, epoch, 1), is_changed=is_changed) for index in indices]
-        columns = (*zip(*coarse, strict=True), *zip(*fine, strict=True))
+        columns = [*zip(*fine, strict=True)]
+        if not (is_changed and self._task.is_fine_alone):
+            seen = indices[::2] if is_changed else indices
+            coarse = [self._coarse(index, self._rng(index, epoch, 0), is_changed=is_changed) for index in seen]
+            columns += zip(*coarse, strict=True)
         return tuple(torch.from_numpy(np.stack(column)[:, None]).to(self._device) for column in columns)
 
     def _rng(self, index: int, epoch: int | None, network: int) -> np.random.Generator:
@@ -118,12 +121,16 @@ class SegmenterLearner(Learner):
         return np.random.default_rng(key)
 
     def loss(self, batch: Batch) -> Tensor:
-        """The sum of both networks' losses."""
-        coarse, coarse_classes, fine, fine_classes = batch
-        return self._total((self.network.coarse(coarse), coarse_classes), (self.network.fine(fine), fine_classes))
+        """The sum of the losses of the networks that the batch has windows for."""
+        return self._total(*self._said(batch))
+
+    def _said(self, batch: Batch) -> Sequence[tuple[Tensor, Tensor]]:
+        """Logits and truth, of the fine network and, where the batch is for both, of the coarse one."""
+        both = zip((self.network.fine, self.network.coarse), batch[::2], batch[1::2], strict=False)
+        return [(network(windows), classes) for network, windows, classes in both]
 
     def _total(self, *pairs: tuple[Tensor, Tensor]) -> Tensor:
-        losses = [loss(logits, classes) for loss, (logits, classes) in zip(self._losses, pairs, strict=True)]
+        losses = [loss(logits, classes) for loss, (logits, classes) in zip(self._losses, pairs, strict=False)]
         total: Tensor = torch.stack(losses).sum()
         return total
 
@@ -152,10 +159,11 @@ class SegmenterLearner(Learner):
         return np.concatenate(strips, axis=1)
 
     def _row(self, index: int) -> Tensor:
-        coarse, coarse_classes, fine, fine_classes = self.batch([index], None)
-        pairs = (self.network.coarse(coarse), coarse_classes), (self.network.fine(fine), fine_classes)
-        rows = [self._total(*pairs)[None].double()]
-        for logits, truth in pairs:
+        fine, coarse = self._said(self.batch([index], None))
+        # What stops a training is what it trains.
+        judged = (fine,) if self._task.is_fine_alone else (fine, coarse)
+        rows = [self._total(*judged)[None].double()]
+        for logits, truth in (coarse, fine):
             found = logits.argmax(dim=1, keepdim=True)
             for number in range(1, logits.shape[1]):
                 said, is_so = found == number, truth == number
@@ -195,7 +203,7 @@ class SegmenterLearner(Learner):
 
 
 class SegmenterTask(Task):
-    """Options: ``held_out`` (phantoms for limits and figures), ``start``."""
+    """Options: ``held_out`` (phantoms for limits and figures), ``start``, ``only`` (see ``is_fine_alone``)."""
 
     name = "segmenter"
     labels: ClassVar[Labels | None] = None
@@ -217,6 +225,10 @@ class SegmenterTask(Task):
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self.start: Path | None = self.options.get("start")
+        self.is_fine_alone: bool = self.options.get("only") == "fine"
+        """Whether the coarse network, which costs most of a step and learns long before, stays as ``start`` has it."""
+        if self.is_fine_alone and self.start is None:
+            raise UsageError("--only fine: the coarse network is to be taken from --start")
         is_phantom = self.cohort.status is TrainingStatus.PHANTOM
         if is_phantom and self.options.get("held_out", HELD_OUT) < _FEWEST_HELD_OUT:
             raise UsageError(f"--held-out: {_FEWEST_HELD_OUT} or more, half of them for limits and half for figures")

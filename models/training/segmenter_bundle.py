@@ -49,6 +49,8 @@ _LOOSE: Final = Limits(
 )
 _ROOM: Final = 1.2
 """By which the threshold of the score is above a quantile of a few studies, which is hardly more than their highest."""
+_FAMILIAR_OF: Final = 128
+"""Studies of the training that say what images of it look like: twice as many as the features are enough."""
 _STRANGERS_OF: Final = 12
 """Of so many held-out studies strangers are made."""
 
@@ -83,7 +85,8 @@ def _evidence(
             return CoarseToFineSegmenter("training", folder, digest)
 
         segmenter = made("unscored")
-        familiar = outliers.fit(np.stack([_features(segmenter, task, index) for index in facts.trained.tolist()]))
+        known_well = facts.trained.tolist()[:_FAMILIAR_OF]
+        familiar = outliers.fit(np.stack([_features(segmenter, task, index) for index in known_well]))
         _fill(learner, familiar)
         segmenter = made("scored")
         fitted, judged = (judge(segmenter, held_out[part::2]) for part in (0, 1))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
+from safetensors.torch import load_file, save_model
 
 from models.segmenters.packaging import Widths
 from models.segmenters.plan import DEFAULT
@@ -65,13 +66,13 @@ def make_task(tmp_path: Path) -> Callable[..., TinyTask]:
 def test_a_batch_is_windows_of_both_grids(make_task: Callable[..., TinyTask]) -> None:
     """In training the coarse network sees every second study; unchanged, all of them, and the same each time."""
     learner = make_task().learner([0, 1, 2], TinyTask.defaults, 0, "cpu")
-    coarse, coarse_classes, fine, fine_classes = learner.batch([0, 1, 2], 5)
+    fine, fine_classes, coarse, coarse_classes = learner.batch([0, 1, 2], 5)
     assert coarse.shape == coarse_classes.shape == (2, 1, *WINDOW)
     assert fine.shape == fine_classes.shape == (3, 1, *WINDOW)
     assert fine.dtype is torch.float32
     assert fine_classes.dtype is torch.int64
     once, again = (learner.batch([0, 1, 2], None) for _ in range(2))
-    assert once[0].shape == (3, 1, *WINDOW)
+    assert once[2].shape == (3, 1, *WINDOW)
     assert all(torch.equal(one, other) for one, other in zip(once, again, strict=True))
 
 
@@ -79,8 +80,8 @@ def test_what_is_drawn_follows_from_seed_epoch_and_case_alone(make_task: Callabl
     """So that a killed training goes on as it would have gone."""
     task = make_task()
     first, second = (task.learner([0, 1], TinyTask.defaults, 3, "cpu") for _ in range(2))
-    assert torch.equal(first.batch([1], 2)[2], second.batch([0, 1], 2)[2][1:])
-    assert not torch.equal(first.batch([1], 2)[2], first.batch([1], 3)[2])
+    assert torch.equal(first.batch([1], 2)[0], second.batch([0, 1], 2)[0][1:])
+    assert not torch.equal(first.batch([1], 2)[0], first.batch([1], 3)[0])
 
 
 def test_a_run_learns(make_task: Callable[..., TinyTask], tmp_path: Path) -> None:
@@ -96,6 +97,30 @@ def test_a_run_learns(make_task: Callable[..., TinyTask], tmp_path: Path) -> Non
         found = fit(task, plan, tmp_path / "run", journal)
     assert found.figures["loss"] < 0.8 * before["loss"]
     assert found.figures["fine pancreas"] > before["fine pancreas"]
+
+
+def test_the_fine_network_is_trained_alone_where_that_is_asked(
+    make_task: Callable[..., TinyTask], tmp_path: Path
+) -> None:
+    """The coarse one ends as it began, to the bit, and is still judged."""
+    start = tmp_path / "start.safetensors"
+    save_model(make_task(1).learner([0], TinyTask.defaults, 5, "cpu").network, str(start))
+    task = make_task(3, start=start, only="fine")
+    hyper = replace(TinyTask.defaults, epochs=2, patience=2)
+    with Journal(quiet=True) as journal:
+        found = fit(task, Plan("fine", [0, 1], [2], hyper, 0, "cpu", 60.0), tmp_path / "run", journal)
+    ended, began = found.learner.network.state_dict(), load_file(start)
+    moved = {name.split(".")[0] for name in began if not torch.equal(began[name], ended[name])}
+    assert moved == {"fine"}
+    assert found.figures["coarse pancreas"] >= 0.0
+
+
+def test_the_fine_network_is_not_trained_alone_beside_one_that_knows_nothing(
+    make_task: Callable[..., TinyTask],
+) -> None:
+    """The coarse network must come from somewhere."""
+    with pytest.raises(UsageError, match=r"--only fine: .*--start"):
+        make_task(1, only="fine")
 
 
 def test_figures_are_of_all_windows_together(make_task: Callable[..., TinyTask]) -> None:
