@@ -25,7 +25,7 @@ from node.errors import CeladonError, NoRoom, Quarantined, Refused, Retryable, S
 from node.reports.case_document import case_document
 from node.settings import Mode
 from node.store.counters import Counted
-from node.store.jobs import STRIKES, Claim, Sibling, StepRecord, struck_out
+from node.store.jobs import STRIKES, Claim, EndedStep, Sibling, StepRecord, struck_out
 from node.triage import contract
 from node.triage.requests import wants_notice
 from node.triage.rules import choose
@@ -90,6 +90,8 @@ class Analysis:
         self._shop = workshop
         self._jobs = workshop.stores.jobs
         self._worker = worker
+        self._ended: list[EndedStep] = []
+        """Steps that are written down with the beginning of the next one."""
 
     def run(self, claim: Claim) -> None:
         """Bring one job to an end, whatever happens: a verdict, a reason, or back to the queue."""
@@ -101,9 +103,13 @@ class Analysis:
             self._progress.idle()
 
     def _run(self, claim: Claim) -> None:
+        self._ended.clear()
         try:
             with held(claim, self._jobs):
-                self._analyse(claim)
+                try:
+                    self._analyse(claim)
+                finally:
+                    self._write_down(claim)
         except LeaseLost:
             self._shop.stores.counters.add(Counted.LEASE_LOST)
             log.get().warning(log.JOB_FENCED, job_id=claim.job_id)
@@ -175,6 +181,7 @@ class Analysis:
 
     def _hand_over(self, claim: Claim) -> None:
         """Leave a series that the headers speak for to those that have the models: they begin anew, which is quick."""
+        self._write_down(claim)
         self._require(self._jobs.hand_over(claim, Queue.GPU))
         log.get().info(log.JOB_HANDED_OVER, job_id=claim.job_id, detail=Queue.GPU.value)
 
@@ -189,6 +196,7 @@ class Analysis:
             bring_intact(self._shop.stores.blobs, contours.instances)
             here = link_annotation(contours, self._shop.decoder, inbox.holds, self._series)
             details["count"] = len(here)
+        self._write_down(claim)
         for uid in here:
             self._jobs.reopen_for_annotation(uid)
         reason = Reason(ReasonCode.ANNOTATION_LINKED, f"{len(here)} series")
@@ -215,6 +223,7 @@ class Analysis:
             details |= {"count": count, "verdicts": verdicts, "unusable": len(unusable)}
             if unusable and not verdicts:
                 raise unusable[0]
+        self._write_down(claim)
         if not count and not verdicts:
             self._triage(claim, series)  # says why it is not analysed
         reason = Reason(ReasonCode.MEASUREMENTS_READ, f"{count} values")
@@ -392,8 +401,10 @@ class Analysis:
 
     @contextmanager
     def _step(self, claim: Claim, step: Step, action: AuditAction | None = None) -> Iterator[Details]:
-        """Run a step: say that it begins, time it, and write down how it ended; the block fills ``details``.
+        """Run a step: say that it begins, time it, and keep how it ended; the block fills ``details``.
 
+        It is written down with the beginning of the next step, or before the job ends or is given away: a step's end
+        and the next one's beginning are one transaction, of which a case has many.
         ``action``: what the audit trail calls it, unless what follows the step puts it there.
         """
         self._enter(claim, step)
@@ -404,17 +415,25 @@ class Analysis:
         except (Refused, Quarantined) as exc:
             details["reason"] = exc.reason.code.name
             seconds = time.perf_counter() - clock
-            self._jobs.record_step(claim, StepRecord(step, started, seconds, AuditOutcome.REFUSED, details))
+            self._ended.append(EndedStep(StepRecord(step, started, seconds, AuditOutcome.REFUSED, details)))
             raise
         seconds = time.perf_counter() - clock
         record = StepRecord(step, started, seconds, AuditOutcome.SUCCESS, details)
         events = (self._event(claim, action, AuditOutcome.SUCCESS, details),) if action else ()
-        self._jobs.record_step(claim, record, *events)
+        self._ended.append(EndedStep(record, events))
         log.get().info(log.STEP_DONE, job_id=claim.job_id, step=step.value, seconds=round(seconds, 3))
 
     def _enter(self, claim: Claim, step: Step) -> None:
         self._progress.at(claim, step)
-        self._require(self._jobs.enter(claim, step))
+        is_ours = self._jobs.enter(claim, step, *self._ended)
+        self._ended.clear()
+        self._require(is_ours)
+
+    def _write_down(self, claim: Claim) -> None:
+        """Steps that have ended, where none begins."""
+        ended, self._ended = self._ended, []
+        for one in ended:
+            self._jobs.record_step(claim, one.record, *one.events)
 
     @staticmethod
     def _require(still_ours: bool) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, Select, and_, case, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, Select, and_, bindparam, case, exists, func, insert, or_, select, update
 
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
 from node.domain.identifiers import JobId, SeriesUID, StudyUID
@@ -46,6 +46,31 @@ _AFTER_A_VERDICT: Final = (JobState.NOT_ANALYSED, JobState.QUARANTINED)
 _WITH_RESULTS = (JobState.DELIVERING, JobState.DONE)
 # States that a newer version takes over from once it has a verdict of its own.
 _REPLACEABLE = (JobState.DELIVERING, JobState.DONE, JobState.NOT_ANALYSED, JobState.QUARANTINED)
+
+# Aliases and joins are built once: that takes longer than the database does.
+_NEWER: Final = jobs.alias("newer")
+_MINE: Final = series.alias("mine")
+_IS_NEWEST: Final = ~exists().where(_NEWER.c.series_uid == jobs.c.series_uid, _NEWER.c.version > jobs.c.version)
+_SIBLINGS: Final = (
+    select(jobs.c.id, jobs.c.series_uid, jobs.c.state, jobs.c.reason)
+    .join(series, series.c.series_uid == jobs.c.series_uid)
+    .join(
+        _MINE,
+        and_(
+            series.c.study_uid == _MINE.c.study_uid,
+            series.c.patient_id == _MINE.c.patient_id,
+            series.c.issuer == _MINE.c.issuer,
+            series.c.series_uid != _MINE.c.series_uid,
+        ),
+    )
+    .where(
+        _MINE.c.series_uid == bindparam("uid"),
+        series.c.modality == bindparam("modality"),
+        ~series.c.in_conflict,
+        _IS_NEWEST,
+    )
+    .order_by(jobs.c.series_uid)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +110,14 @@ class StepRecord:
     seconds: float
     outcome: AuditOutcome
     details: dict[str, str | int | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EndedStep:
+    """A step that ran, and what the audit trail says of it."""
+
+    record: StepRecord
+    events: tuple[AuditEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,17 +244,18 @@ class JobStore:
             result = connection.execute(update(jobs).where(_is_ours(claim)).values(lease_expires_at=expires))
             return result.rowcount == 1
 
-    def enter(self, claim: Claim, step: Step) -> bool:
-        """Say that ``step`` begins; False when the claim has been lost."""
+    def enter(self, claim: Claim, step: Step, *ended: EndedStep) -> bool:
+        """Say that ``step`` begins, and what ``ended`` before it; False when the claim has been lost."""
         with self._database.write() as connection:
+            for one in ended:
+                _record(connection, claim, one)
             result = connection.execute(update(jobs).where(_is_ours(claim)).values(step=step.value))
             return result.rowcount == 1
 
     def record_step(self, claim: Claim, record: StepRecord, *events: AuditEvent) -> None:
-        """Add a finished step and what the audit trail says of it."""
+        """Add a step that has ended, where none begins, and what the audit trail says of it."""
         with self._database.write() as connection:
-            insert_step(connection, claim, record)
-            audit.append(connection, *events)
+            _record(connection, claim, EndedStep(record, events))
 
     def siblings(self, series_uid: SeriesUID, modality: str) -> tuple[Sibling, ...]:
         """The newest job of every other series of the same patient, study and modality, in the order of their UIDs.
@@ -229,7 +263,7 @@ class JobStore:
         A series whose identity is in doubt is nobody's sibling.
         """
         with self._database.read() as connection:
-            rows = connection.execute(_siblings(series_uid, modality)).all()
+            rows = connection.execute(_SIBLINGS, {"uid": series_uid, "modality": modality}).all()
         return tuple(Sibling(JobId(row.id), SeriesUID(row.series_uid), JobState(row.state), row.reason) for row in rows)
 
     def stand_back(self, claim: Claim, instead: Sibling, reason: Reason, event: AuditEvent) -> bool:
@@ -374,13 +408,13 @@ class JobStore:
         if since is not None:
             query = query.where(jobs.c.created_at >= since)
         with self._database.read() as connection:
-            return tuple(_record(row) for row in connection.execute(query).mappings())
+            return tuple(_job_record(row) for row in connection.execute(query).mappings())
 
     def job(self, job_id: str) -> JobRecord | None:
         """One job, or None."""
         with self._database.read() as connection:
             row = connection.execute(_with_series().where(jobs.c.id == job_id)).mappings().first()
-        return _record(row) if row else None
+        return _job_record(row) if row else None
 
     def steps(self, job_id: str) -> tuple[StepRecord, ...]:
         """The steps that ran for a job, in order."""
@@ -440,37 +474,17 @@ def reopen(connection: Connection, series_uid: SeriesUID, now: datetime, why: st
     return job_id
 
 
-def _siblings(series_uid: SeriesUID, modality: str) -> Select[Any]:
-    mine, newer = series.alias("mine"), jobs.alias("newer")
-    is_newest = ~exists().where(newer.c.series_uid == jobs.c.series_uid, newer.c.version > jobs.c.version)
-    same = and_(
-        series.c.study_uid == mine.c.study_uid,
-        series.c.patient_id == mine.c.patient_id,
-        series.c.issuer == mine.c.issuer,
-        series.c.series_uid != mine.c.series_uid,
-    )
-    return (
-        select(jobs.c.id, jobs.c.series_uid, jobs.c.state, jobs.c.reason)
-        .join(series, series.c.series_uid == jobs.c.series_uid)
-        .join(mine, same)
-        .where(mine.c.series_uid == series_uid, series.c.modality == modality, ~series.c.in_conflict, is_newest)
-        .order_by(jobs.c.series_uid)
-    )
-
-
 def _wake(connection: Connection, series_uid: SeriesUID, state: JobState, reason: ReasonCode, now: datetime) -> None:
     """Have the series of the same study judged anew whose newest job is in ``state`` for ``reason``."""
     study = select(series.c.study_uid).where(series.c.series_uid == series_uid).scalar_subquery()
     of_the_study = select(series.c.series_uid).where(series.c.study_uid == study, series.c.series_uid != series_uid)
-    newer = jobs.alias("newer")
-    is_newest = ~exists().where(newer.c.series_uid == jobs.c.series_uid, newer.c.version > jobs.c.version)
     values = {
         "state": JobState.WAITING.value, "queue": Queue.CPU.value, "not_before": None, "reason": "", "detail": "",
     }  # fmt: skip
     woken = connection.execute(
         update(jobs)
         .where(
-            jobs.c.series_uid.in_(of_the_study), jobs.c.state == state.value, jobs.c.reason == reason.name, is_newest
+            jobs.c.series_uid.in_(of_the_study), jobs.c.state == state.value, jobs.c.reason == reason.name, _IS_NEWEST
         )
         .values(values)
         .returning(jobs.c.id, jobs.c.series_uid)
@@ -479,6 +493,11 @@ def _wake(connection: Connection, series_uid: SeriesUID, state: JobState, reason
         ring(connection, row.id, Queue.CPU)
     why = "the other series of the study has ended" if state is JobState.NOT_ANALYSED else "the other series is here"
     audit.append(connection, *(reopened(row.series_uid, row.id, now, why) for row in woken))
+
+
+def _record(connection: Connection, claim: Claim, ended: EndedStep) -> None:
+    insert_step(connection, claim, ended.record)
+    audit.append(connection, *ended.events)
 
 
 def insert_step(connection: Connection, claim: Claim, record: StepRecord) -> None:
@@ -756,7 +775,7 @@ def _with_series() -> Any:
     )
 
 
-def _record(row: RowMapping) -> JobRecord:
+def _job_record(row: RowMapping) -> JobRecord:
     return JobRecord(
         job_id=JobId(row["id"]),
         series_uid=SeriesUID(row["series_uid"]),

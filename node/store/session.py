@@ -1,9 +1,11 @@
 """The way to the database: engines, short transactions, migrations."""
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,9 +13,9 @@ import alembic.command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, Row, Table, create_engine, event, inspect, make_url, text
+from sqlalchemy import Connection, Dialect, Engine, Row, Table, create_engine, event, inspect, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import OperationalError, TimeoutError  # noqa: A004 — SQLAlchemy's, of the connection pool
+from sqlalchemy.exc import InvalidatePoolError, OperationalError, TimeoutError  # noqa: A004 — SQLAlchemy's, of the connection pool
 
 import migrations
 from node.domain.identifiers import JobId
@@ -34,6 +36,9 @@ _SQLITE_IS_FULL: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SH
 _POSTGRESQL_IS_FULL: Final = "53100"
 """SQLSTATE disk_full (PostgreSQL, appendix A)."""
 _RINGS: Final = "celadon_rings"
+_LEFT_AT: Final = "celadon_left_at"
+_TRUSTED_S: Final = 1.0
+"""For so long after its last use a connection counts as open."""
 
 Bell = Callable[[Queue, JobId], None]
 """Told of each job that waits for a worker, once that is true; returns at once and raises nothing."""
@@ -156,7 +161,9 @@ def _engine(url: str) -> Engine:
     if made.get_backend_name() != "sqlite":
         told = {name: value for name, value in _NOTICES_A_CUT_LINK.items() if name not in made.query}
         args = told if made.get_driver_name() == "psycopg" else {}
-        engine = create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=args)
+        engine = create_engine(url, hide_parameters=True, connect_args=args)
+        event.listen(engine, "checkin", _left)
+        event.listen(engine, "checkout", partial(_look_alive, engine.dialect))
         if args:
             event.listen(engine, "connect", _prepare_postgresql)
         return engine
@@ -167,6 +174,27 @@ def _engine(url: str) -> Engine:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _left(_connection: Any, record: Any) -> None:
+    """Remember when a connection was last used."""
+    record.info[_LEFT_AT] = time.monotonic()
+
+
+def _look_alive(dialect: Dialect, connection: Any, record: Any, _proxy: Any) -> None:
+    """Try a connection that has been idle before it is used; one that is gone has the pool open another.
+
+    Not each time, as ``pool_pre_ping`` does: a case is dozens of transactions in a row, and a server that goes between
+    two of them may as well go within one.
+    """
+    left_at = record.info.get(_LEFT_AT)
+    if left_at is None or time.monotonic() - left_at < _TRUSTED_S:
+        return
+    try:
+        dialect.do_ping(connection)
+    except dialect.loaded_dbapi.Error as error:
+        # The others of the pool were opened before it went.
+        raise InvalidatePoolError(str(error)) from error
 
 
 def _prepare_postgresql(connection: Any, _record: Any) -> None:
