@@ -86,7 +86,7 @@ class Look:
     score: float
     """How unlike the images of training it is."""
     found: tuple[Found, ...]
-    """Plausible lesions, largest first."""
+    """What looks like a lesion in or beside its organ, largest first."""
 
 
 class CoarseToFineSegmenter:
@@ -127,10 +127,10 @@ class CoarseToFineSegmenter:
         annotations: Sequence[Annotation],  # noqa: ARG002 — the port's signature
         organs: Sequence[Anatomy],
     ) -> tuple[Roi, ...]:
-        """The lesions in ``organs``, largest first; empty when it sees none.
+        """The lesions in ``organs`` that are within the limits of the bundle, largest first; empty when it sees none.
 
-        Raises Refused: OUT_OF_DISTRIBUTION when the images are unlike those of training, ROI_UNCERTAIN when the
-        largest lesion is beyond the limits of the bundle.
+        Raises Refused: OUT_OF_DISTRIBUTION when the images are unlike those of training, ROI_UNCERTAIN when it sees
+        some and each is beyond a limit, with those of the largest.
         """
         turn = Turn.of(volume.geometry)
         survey = self._survey(volume, turn)
@@ -140,9 +140,10 @@ class CoarseToFineSegmenter:
                 ReasonCode.OUT_OF_DISTRIBUTION, f"score {score:.2f}, familiar up to {self._familiar.threshold:.2f}"
             )
         found = self._found(volume, turn, survey, organs)
-        if found:
+        plausible = [lesion for lesion in found if not self.plan.limits.faults(lesion.quality)]
+        if found and not plausible:
             self.plan.limits.refuse(found[0].quality)
-        rois = [self._roi(volume, lesion, number, survey) for number, lesion in enumerate(found, start=1)]
+        rois = [self._roi(volume, lesion, number, survey) for number, lesion in enumerate(plausible, start=1)]
         return each_with_others(rois)
 
     def measure(self, volume: Volume) -> Mapping[Part, float]:

@@ -54,10 +54,13 @@ class Limits:
         """What ``read`` reads."""
         return asdict(self)
 
+    def faults(self, quality: RoiQuality) -> tuple[str, ...]:
+        """Every limit that ``quality`` is beyond, in words; empty when it is within all."""
+        return tuple(tell(quality, self) for beyond, tell in _CLAUSES if beyond(quality, self))
+
     def refuse(self, quality: RoiQuality) -> None:
         """Raise Refused(ROI_UNCERTAIN) naming every limit that ``quality`` is beyond."""
-        wrong = [what for beyond, tell in _CLAUSES if beyond(quality, self) for what in (tell(quality, self),)]
-        if wrong:
+        if wrong := self.faults(quality):
             raise Refused(ReasonCode.ROI_UNCERTAIN, "; ".join(wrong))
 
 

@@ -7,6 +7,7 @@ each study whole and as the scanner would send it.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
@@ -26,7 +27,6 @@ from models.training.facts import Facts
 from models.training.segmenter_card import Evidence, card
 from models.training.segmenter_judging import OVERLAPS, Judged, judge
 from models.training.strangers import STRANGERS, strange
-from models.training.threshold import youden
 from node.domain.coding import Anatomy
 from node.domain.parts import lesion_part
 from node.domain.prediction import TrainingStatus
@@ -118,16 +118,30 @@ def _overlap(said: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float
 
 
 def fit_limits(studies: Sequence[Judged], begin: Limits) -> Limits:
-    """Limits that part the lesions that were right from what was not one, by mean probability."""
-    seen = [(one.quality, one.dice >= OVERLAPS) for one in studies if one.quality is not None]
-    right = [quality for quality, is_right in seen if is_right]
+    """Limits of mean probability and entropy, for which most studies are answered rightly.
+
+    A wrong answer undoes a right one; where several limits do as well, the middle between the two candidates that
+    the highest of them parts.
+    """
+    seen = [one for study in studies for one in study.candidates]
+    right = [one.quality for one in seen if one.dice >= OVERLAPS]
     if not right:
         return begin
-    sure = np.array([quality.probability for quality, _ in seen])
-    truth = np.array([int(is_right) for _, is_right in seen])
-    least = youden(truth, sure) if not truth.all() else min(begin.least_probability, _SLACK * float(sure.min()))
     most = max(begin.most_entropy, max(quality.entropy for quality in right) / _SLACK)
-    return replace(begin, least_probability=round(float(least), 3), most_entropy=round(min(most, 1.0), 3))
+    limits = replace(begin, most_entropy=round(min(most, 1.0), 3))
+    sure = sorted({0.0, *(one.quality.probability for one in seen)})
+    tried = [(low + high) / 2.0 for low, high in pairwise(sure)]
+    if len(right) == len(seen):
+        # Nothing wrong to part them from: room below the least sure.
+        tried = [min(begin.least_probability, _SLACK * sure[1])]
+    fitted = [replace(limits, least_probability=round(at, 3)) for at in tried]
+    return max(fitted, key=lambda one: (_gain(studies, one), one.least_probability))
+
+
+def _gain(studies: Sequence[Judged], limits: Limits) -> int:
+    """Studies that are answered rightly, less those answered wrongly: where there is no lesion, or with another."""
+    answers = [study.answer(limits, float("inf")) for study in studies]
+    return sum(1 if answer.dice >= OVERLAPS else -1 for answer in answers if answer)
 
 
 def _features(segmenter: CoarseToFineSegmenter, task: "SegmenterTask", index: int) -> npt.NDArray[np.float64]:

@@ -151,7 +151,7 @@ def _limits(plan: Plan) -> str:
         "## Limits\n\n"
         f"- A voxel belongs to a lesion from a probability of {plan.probability:g} on, chosen on the cases that "
         "stopped the training.\n"
-        f"- A lesion is refused below {limits.least_ml:g} mL or above {limits.most_ml:g} mL, with more than "
+        f"- A lesion is left out below {limits.least_ml:g} mL or above {limits.most_ml:g} mL, with more than "
         f"{limits.most_components} pieces, at the edge of what was searched, with a mean probability below "
         f"{limits.least_probability:g} or a mean entropy above {limits.most_entropy:g}.\n"
         "- It has learnt two organs and one kind of lesion in each; whatever else a patient has, it has never seen.\n"

@@ -11,7 +11,7 @@ from models.phantoms import draw, render
 from models.segmenters.coarse_to_fine import CoarseToFineSegmenter, Found, Look
 from models.segmenters.lesions import pieces
 from models.segmenters.plan import Plan
-from models.segmenters.quality import RoiQuality
+from models.segmenters.quality import Limits, RoiQuality
 from models.training import judging
 from models.training.cohort import FileSource, PhantomSource, TrainingCase
 from models.training.images import read_volume
@@ -20,12 +20,20 @@ from models.training.segmenter_cases import PARTS, Labels, of_organs, read_label
 from node.domain.coding import Anatomy
 from node.domain.imaging import BoolArray, Volume
 from node.domain.parts import Part, lesion_part
-from node.errors import Refused
 
 OVERLAPS: Final = 0.1
 """The Dice from which a lesion counts as found, not another one."""
 _MEASURED: Final = (Part.AORTA, Part.PORTAL_VEIN, Part.LIVER, Part.KIDNEY)
 """What the phase is read from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Something that looks like a lesion."""
+
+    quality: RoiQuality
+    dice: float
+    """With the true lesion that it overlaps most; 0 when it is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +47,17 @@ class Judged:
     """Where its lesions are; None: there are none."""
     score: float
     """How unlike the training it looked."""
-    dice: float
-    """Between the largest lesion that was found and the true one; 0 when nothing was."""
-    quality: RoiQuality | None
-    """Of the largest lesion that was found."""
+    candidates: tuple[Candidate, ...]
+    """Largest first."""
     off_hu: dict[str, float]
     """Mean attenuation as measured, less the true one, by part."""
     seconds: float
 
-    def is_answered(self, plan: Plan, threshold: float) -> bool:
-        """Whether a lesion would be reported."""
-        if self.quality is None or not self.score <= threshold:
-            return False
-        try:
-            plan.limits.refuse(self.quality)
-        except Refused:
-            return False
-        return True
+    def answer(self, limits: Limits, threshold: float) -> Candidate | None:
+        """What would be analysed: the largest within ``limits``; None when nothing would be."""
+        if not self.score <= threshold:
+            return None
+        return next((one for one in self.candidates if not limits.faults(one.quality)), None)
 
 
 def judge(segmenter: CoarseToFineSegmenter, cases: Sequence[TrainingCase]) -> list[Judged]:
@@ -73,22 +75,20 @@ def judge(segmenter: CoarseToFineSegmenter, cases: Sequence[TrainingCase]) -> li
 def _judged(case: str, group: str, look: Look, volume: Volume, labels: Labels, seconds: float) -> Judged:
     truths = {organ: labels == PARTS.index(lesion_part(organ)) + 1 for organ in Anatomy}
     anatomy = max(truths, key=lambda organ: int(truths[organ].sum()))
-    largest = look.found[0] if look.found else None
     return Judged(
         case=case,
         group=group,
         anatomy=anatomy if truths[anatomy].any() else None,
         score=look.score,
-        dice=_dice(largest, truths[anatomy]),
-        quality=largest.quality if largest else None,
+        candidates=tuple(Candidate(found.quality, _dice(found, truths[anatomy])) for found in look.found),
         off_hu=dict(_off(look, volume, labels)),
         seconds=seconds,
     )
 
 
-def _dice(found: Found | None, truth: BoolArray) -> float:
+def _dice(found: Found, truth: BoolArray) -> float:
     """With the piece of the truth that was found; several lesions are several pieces."""
-    if found is None or not truth.any():
+    if not truth.any():
         return 0.0
     both = [
         2.0 * np.count_nonzero(found.mask[one.box] & one.mask) / (found.voxels + one.voxels) for one in pieces(truth)
@@ -136,8 +136,9 @@ class Figures:
 
 def figures(studies: Sequence[Judged], plan: Plan, threshold: float, seed: int) -> Figures:
     """What the node would report of ``studies``."""
-    answered = np.array([study.is_answered(plan, threshold) for study in studies])
-    overlap = np.where(answered, [study.dice for study in studies], 0.0)
+    answers = [study.answer(plan.limits, threshold) for study in studies]
+    answered = np.array([answer is not None for answer in answers])
+    overlap = np.array([answer.dice if answer else 0.0 for answer in answers])
     has = np.array([study.anatomy is not None for study in studies])
     strange = np.array([not study.score <= threshold for study in studies])
     names = [study.case for study in studies]

@@ -3,6 +3,7 @@
 import json
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -139,6 +140,21 @@ def test_an_uncertain_region_is_not_analysed(tmp_path: Path, plan: Plan, make_ti
         made.locate(volume, (), ORGANS)
     assert refused.value.reason.code is ReasonCode.ROI_UNCERTAIN
     assert "edge" in refused.value.reason.detail
+
+
+def test_an_uncertain_region_stands_in_no_lesions_way(
+    tmp_path: Path, plan: Plan, make_tiny_bundle: Callable[..., Path]
+) -> None:
+    """The largest of those that can be trusted is analysed, and those alone are listed."""
+    made = segmenter(make_tiny_bundle(tmp_path / "b"), plan)
+    volume = body()[0]
+    first, second = made.look(volume, ORGANS).found
+    made.plan = replace(
+        made.plan, limits=replace(made.plan.limits, most_ml=0.5 * (first.quality.volume_ml + second.quality.volume_ml))
+    )
+    (only,) = made.locate(volume, (), ORGANS)
+    assert np.array_equal(only.mask, second.mask)
+    assert only.others == ()
 
 
 def test_organs_are_measured_without_a_lesion(

@@ -15,7 +15,7 @@ from models.segmenters.quality import RoiQuality
 from models.training import segmenter_bundle
 from models.training.facts import Facts
 from models.training.segmenter_bundle import fit_limits, fit_probability
-from models.training.segmenter_judging import Judged
+from models.training.segmenter_judging import Candidate, Judged
 from models.training.strangers import STRANGERS
 from node.domain.coding import Anatomy
 from node.domain.parts import Part
@@ -27,7 +27,8 @@ SURE = RoiQuality(volume_ml=10.0, components=1, touches_edge=False, probability=
 
 def judged(dice: float, **quality: float) -> Judged:
     """A study of which this was found."""
-    return Judged("a", "cohort", Anatomy.PANCREAS, 0.5, dice, replace(SURE, **quality), {}, 1.0)  # type: ignore[arg-type]
+    seen = Candidate(replace(SURE, **quality), dice)  # type: ignore[arg-type]
+    return Judged("a", "cohort", Anatomy.PANCREAS, 0.5, (seen,), {}, 1.0)
 
 
 def test_limits_part_the_right_from_the_wrong() -> None:
@@ -36,8 +37,15 @@ def test_limits_part_the_right_from_the_wrong() -> None:
     found = fit_limits(studies, DEFAULT.limits)
     assert found.least_probability == pytest.approx(0.7)
     for study in studies[:3]:
-        assert study.quality is not None
-        found.refuse(study.quality)
+        found.refuse(study.candidates[0].quality)
+
+
+def test_a_wrong_answer_undoes_a_right_one() -> None:
+    """Another lesion than the true one, or one where there is none; the higher of two limits that do as well."""
+    both = replace(judged(0.0), candidates=(judged(0.0, probability=0.8).candidates + judged(0.7).candidates))
+    assert fit_limits([both], DEFAULT.limits).least_probability == pytest.approx(0.85)
+    weak = [judged(0.6, probability=0.7), judged(0.0, probability=0.75), judged(0.0, probability=0.72)]
+    assert fit_limits([*weak, judged(0.8)], DEFAULT.limits).least_probability == pytest.approx(0.825)
 
 
 def test_where_nothing_wrong_was_found_there_is_room_below_the_right() -> None:
@@ -106,7 +114,7 @@ def test_a_bundle_is_whole_and_its_card_has_the_figures(
     """Loaded by the loader that the node uses; the threshold of the score is that of the studies it was fitted on."""
     task = make_task(6)
     learner = task.learner([2, 3, 4, 5], TinyTask.defaults, 0, "cpu")
-    answers = [judged(0.9), judged(0.8), replace(judged(0.0), anatomy=None, quality=None), judged(0.7)]
+    answers = [judged(0.9), judged(0.8), replace(judged(0.0), anatomy=None, candidates=()), judged(0.7)]
     monkeypatch.setattr(segmenter_bundle, "judge", lambda _segmenter, cases: answers[: len(cases)])
     folder = tmp_path / "bundle"
     segmenter_bundle.write(folder, task, learner, facts(task), task.cohort.cases[:4])

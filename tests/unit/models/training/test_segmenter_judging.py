@@ -14,15 +14,16 @@ from models.segmenters.plan import DEFAULT
 from models.segmenters.quality import RoiQuality
 from models.training.cohort import FileSource, TrainingCase
 from models.training.segmenter_cases import PARTS
-from models.training.segmenter_judging import Judged, figures, judge
+from models.training.segmenter_judging import Candidate, Judged, figures, judge
 from node.domain.clinical import ClinicalRecord
 from node.domain.coding import Anatomy
 from node.domain.imaging import Volume
 from node.domain.parts import Part
 
 SURE = RoiQuality(volume_ml=10.0, components=1, touches_edge=False, probability=0.95, entropy=0.05)
-STUDY = Judged("a", "portal-venous", Anatomy.PANCREAS, 0.5, 0.9, SURE, {}, 1.0)
-EMPTY = replace(STUDY, anatomy=None, dice=0.0)
+UNSURE = replace(SURE, probability=0.1)
+STUDY = Judged("a", "portal-venous", Anatomy.PANCREAS, 0.5, (Candidate(SURE, 0.9),), {}, 1.0)
+EMPTY = replace(STUDY, anatomy=None, candidates=(Candidate(SURE, 0.0),))
 
 
 def named(*studies: Judged) -> list[Judged]:
@@ -34,9 +35,9 @@ def test_what_is_not_reported_counts_as_nought() -> None:
     """Nothing found, too unsure, or unlike the training: the overlap that it would have had is not its merit."""
     studies = named(
         STUDY,
-        replace(STUDY, dice=0.7),
-        replace(STUDY, quality=None, dice=0.0),
-        replace(STUDY, quality=replace(SURE, probability=0.1)),
+        replace(STUDY, candidates=(Candidate(SURE, 0.7),)),
+        replace(STUDY, candidates=()),
+        replace(STUDY, candidates=(Candidate(UNSURE, 0.9),)),
         replace(STUDY, score=3.0),
     )
     found = figures(studies, DEFAULT, 1.0, seed=0)
@@ -48,16 +49,23 @@ def test_what_is_not_reported_counts_as_nought() -> None:
 
 def test_a_region_that_is_not_the_lesion_is_not_found() -> None:
     """It was reported, and counts among neither the found nor the false."""
-    found = figures(named(STUDY, replace(STUDY, dice=0.05)), DEFAULT, 1.0, seed=0)
+    found = figures(named(STUDY, replace(STUDY, candidates=(Candidate(SURE, 0.05),))), DEFAULT, 1.0, seed=0)
     assert found.found.value == pytest.approx(0.5)
     assert np.isnan(found.false.value)
 
 
 def test_a_region_without_a_lesion_is_false() -> None:
     """Only where it would be reported."""
-    found = figures(named(EMPTY, replace(EMPTY, quality=None), replace(EMPTY, score=9.0)), DEFAULT, 1.0, seed=0)
+    found = figures(named(EMPTY, replace(EMPTY, candidates=()), replace(EMPTY, score=9.0)), DEFAULT, 1.0, seed=0)
     assert found.false.value == pytest.approx(1.0 / 3.0)
     assert np.isnan(found.dice.value)
+
+
+def test_the_largest_that_is_plausible_is_answered_with() -> None:
+    """What is larger and unsure stands in nobody's way."""
+    study = replace(STUDY, candidates=(Candidate(UNSURE, 0.0), Candidate(SURE, 0.6), Candidate(SURE, 0.0)))
+    assert study.answer(DEFAULT.limits, 1.0) == study.candidates[1]
+    assert study.answer(DEFAULT.limits, 0.1) is None
 
 
 class Says:
@@ -95,7 +103,7 @@ def test_the_largest_answer_is_compared_with_what_it_overlaps(case: tuple[Traini
     large = truth.copy()
     large[:, 12:] = False
     (found,) = judge(Says(large, truth & ~large), [study])  # type: ignore[arg-type]  # a fake
-    assert found.dice == pytest.approx(1.0)
+    assert [one.dice for one in found.candidates] == [pytest.approx(1.0)] * 2
     assert (found.anatomy, found.group) == (Anatomy.PANCREAS, "cohort")
     assert found.off_hu == {"liver": pytest.approx(-10.0)}
 
@@ -103,4 +111,4 @@ def test_the_largest_answer_is_compared_with_what_it_overlaps(case: tuple[Traini
 def test_no_answer_overlaps_nothing(case: tuple[TrainingCase, np.ndarray]) -> None:
     """Nor has it a quality."""
     (found,) = judge(Says(), [case[0]])  # type: ignore[arg-type]  # a fake
-    assert (found.dice, found.quality) == (0.0, None)
+    assert found.candidates == ()
