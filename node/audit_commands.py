@@ -26,7 +26,7 @@ def verify(config: Config = None, json_output: Json = False) -> None:
     key = chain.read_key(settings.audit_key_file)
     database = open_database(settings)
     database.require_current()
-    with database.read() as connection:
+    with database.view() as connection:
         found = chain.verify(connection, key, chain.exported_heads(settings.audit_heads_file, key))
     if json_output:
         typer.echo(

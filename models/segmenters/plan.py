@@ -117,7 +117,7 @@ DEFAULT: Final = Plan(
         parts=(Part.PANCREAS, Part.PANCREAS_LESION, Part.STOMACH, Part.STOMACH_LESION),
     ),
     window_hu=(-160.0, 240.0),
-    margin_mm=16.0,
+    margin_mm=20.0,
     longest_box_mm=256.0,
     reach_mm=10.0,
     least_organ_ml=5.0,

@@ -19,6 +19,7 @@ import torch
 from models.preprocessing.regrid import grid_of
 from models.segmenters import outliers, packaging
 from models.segmenters.coarse_to_fine import CoarseToFineSegmenter
+from models.segmenters.lesions import pieces
 from models.segmenters.outliers import Familiar
 from models.segmenters.packaging import About
 from models.segmenters.quality import Limits
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 NAME: Final = "Celadon segmenter"
 _SLACK: Final = 0.9
 """Of the least sure lesion that was right, where nothing wrong was found to part it from."""
-_TRIED: Final = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+_TRIED: Final = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _LOOSE: Final = Limits(
     least_ml=0.0,
     most_ml=1e6,
@@ -97,7 +98,10 @@ def _evidence(
 
 
 def fit_probability(task: "SegmenterTask", learner: "SegmenterLearner", indices: Sequence[int]) -> float:
-    """From which probability a voxel belongs to a lesion: where the mean Dice of the cases ``indices`` is best."""
+    """From which probability a voxel belongs to a lesion: where the mean Dice of the cases ``indices`` is best.
+
+    Of the piece that is the lesion: which of the pieces is one, the limits decide.
+    """
     fine = task.plan.fine
     overlaps = []
     for index in indices:
@@ -105,16 +109,26 @@ def fit_probability(task: "SegmenterTask", learner: "SegmenterLearner", indices:
         for organ in Anatomy:
             truth = classes == fine.number(lesion_part(organ))
             if truth.any():
-                overlaps.append(
-                    [_overlap(probabilities[fine.number(lesion_part(organ))] >= at, truth) for at in _TRIED]
-                )
+                said = probabilities[fine.number(lesion_part(organ))]
+                overlaps.append([_best_overlap(said >= at, truth) for at in _TRIED])
     if not overlaps:
         return task.plan.probability
     return _TRIED[int(np.argmax(np.mean(overlaps, axis=0)))]
 
 
-def _overlap(said: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float:
-    return 2.0 * float((said & truth).sum()) / float(said.sum() + truth.sum())
+def _best_overlap(said: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float:
+    """The Dice of the piece that overlaps a piece of the truth most; 0 when none does."""
+    true = pieces(truth)
+    both = (
+        2.0 * np.count_nonzero(one.mask & each.on(_shape(truth))[one.box]) / (one.voxels + each.voxels)
+        for one in pieces(said)
+        for each in true
+    )
+    return float(max(both, default=0.0))
+
+
+def _shape(mask: npt.NDArray[np.bool_]) -> tuple[int, int, int]:
+    return mask.shape[0], mask.shape[1], mask.shape[2]
 
 
 def fit_limits(studies: Sequence[Judged], begin: Limits) -> Limits:

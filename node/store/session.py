@@ -61,6 +61,13 @@ class Database:
         self._engine = _engine(url)
         # Deferred transactions of SQLite that write later fail at once with SQLITE_BUSY; immediate ones wait.
         self._writer = self._engine.execution_options(celadon_begin="BEGIN IMMEDIATE", **{AUDIT_KEY: audit_key})
+        # SQLite's transactions see one state from beginning to end; PostgreSQL's only when they are told to, and for a
+        # statement that sees one anyway it takes two more round trips to begin and end one.
+        is_sqlite = self._engine.dialect.name == "sqlite"
+        levels = (None, None) if is_sqlite else ("AUTOCOMMIT", "REPEATABLE READ")
+        self._reader, self._viewer = (
+            self._engine.execution_options(isolation_level=level) if level else self._engine for level in levels
+        )
         self.url = url
 
     @contextmanager
@@ -84,12 +91,18 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A consistent view of the database.
+        """Statements that look: each sees what is committed when it begins.
 
         Raises:
             Retryable: the database is locked or gone.
         """
-        with _foreign_errors(), self._engine.connect() as connection, connection.begin():
+        with _foreign_errors(), self._reader.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def view(self) -> Iterator[Connection]:
+        """Statements that look at one state of the database, whatever is written meanwhile; raises as ``read``."""
+        with _foreign_errors(), self._viewer.connect() as connection, connection.begin():
             yield connection
 
     def upgrade(self) -> None:

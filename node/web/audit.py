@@ -70,7 +70,7 @@ def search(
 def check(request: Request, site: TheSite, person: Auditor) -> Response:
     """Whether the chain is whole."""
     key = read_key(site.settings.audit_key_file)
-    with site.stores.database.read() as connection:
+    with site.stores.database.view() as connection:
         verified = verify(connection, key, exported_heads(site.settings.audit_heads_file, key))
     if verified.bad_row is not None:
         site.tell(person, AuditAction.TRAIL_BROKEN, AuditOutcome.FAILURE, {"row": verified.bad_row})

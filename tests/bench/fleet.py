@@ -9,6 +9,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,7 +22,7 @@ from sqlalchemy import func, select, text
 
 from node.dicom.peer import Peer
 from node.domain.identifiers import AeTitle, SeriesUID, StudyUID
-from node.domain.lifecycle import JobState
+from node.domain.lifecycle import JobState, Step
 from node.settings import Settings
 from node.store.jobs import JobStore
 from node.store.session import Database
@@ -57,8 +58,10 @@ class Run:
     """So many workers, and what they did."""
 
     seconds: float
-    overhead_s: float
+    rest_s: float
     """A case beside its prediction."""
+    overhead_s: float
+    """A case beside all its steps: queue, claims and store."""
     processor_s: float
     """Of the workers' processor time for a case, which a busy machine lengthens less than it does the rest."""
     memory: tuple[int, int]
@@ -68,10 +71,13 @@ class Run:
 def _throughput(folder: Path, server: PrivatePostgresql, broker: str, count: int) -> None:
     """The same queue with one worker and with two."""
     runs = {workers: _run(folder / f"site{workers}", server, broker, count, workers) for workers in (1, 2)}
-    _say(f"{'workers':>8}{'cases/s':>10}{'beside the model, ms':>23}{'processor, ms':>16}{'memory, MB':>14}")
+    _say(
+        f"{'workers':>8}{'cases/s':>10}{'beside the model, ms':>23}{'beside all steps, ms':>23}{'processor, ms':>16}"
+        f"{'memory, MB':>14}"
+    )
     for workers, run in runs.items():
         begins, ends = (f"{size / 2**20:.0f}" for size in run.memory)
-        spent = f"{run.overhead_s * 1000:>23.1f}{run.processor_s * 1000:>16.1f}"
+        spent = f"{run.rest_s * 1000:>23.1f}{run.overhead_s * 1000:>23.1f}{run.processor_s * 1000:>16.1f}"
         _say(f"{workers:>8}{count / run.seconds:>10.2f}{spent}{begins + ' → ' + ends:>14}")
     _say(f"two workers do {runs[1].seconds / runs[2].seconds:.2f} times as much as one")
 
@@ -98,25 +104,25 @@ def _run(folder: Path, server: PrivatePostgresql, broker: str, count: int, worke
     for process, connection in processes:
         end(process)
         connection.close()
-    overhead = _overhead(database)
+    rest, overhead = _beside(database, [Step.PREDICT]), _beside(database, list(Step))
     database.close()
-    return Run(seconds, overhead, processor / count, (first, last))
+    return Run(seconds, rest, overhead, processor / count, (first, last))
 
 
-def _overhead(database: Database) -> float:
-    """From one claim of a worker to its next, beside the steps that a model computes in; the median in seconds."""
+def _beside(database: Database, steps: Sequence[Step]) -> float:
+    """From the claim of a case to its end, beside ``steps``; the median in seconds."""
     with database.read() as connection:
-        predicted: dict[str, float] = dict(
+        computed: dict[str, float] = dict(
             connection.execute(
                 select(job_steps.c.job_id, func.sum(job_steps.c.seconds))
-                .where(job_steps.c.step.in_(["predict"]))
+                .where(job_steps.c.step.in_([step.value for step in steps]))
                 .group_by(job_steps.c.job_id)
             ).all()
         )
         rows = connection.execute(
             select(jobs.c.id, jobs.c.claimed_at, jobs.c.finished_at).where(jobs.c.finished_at.is_not(None))
         ).all()
-    return statistics.median((row[2] - row[1]).total_seconds() - predicted.get(row[0], 0.0) for row in rows)
+    return statistics.median((row[2] - row[1]).total_seconds() - computed.get(row[0], 0.0) for row in rows)
 
 
 def _queue(site: FleetSite, count: int, urgent_every: int = 0) -> list[str]:

@@ -87,7 +87,7 @@ def test_a_backup_that_was_put_back_is_the_node_that_it_was(tmp_path: Path, urls
     back = Stores.open(after)
     assert {job.job_id: job.state for job in back.jobs.jobs()} == wanted
     assert {made.uid: made.path.read_bytes() for job in wanted for made in back.results.of(job)} == results
-    with back.database.read() as connection:
+    with back.database.view() as connection:
         assert verify(connection, read_key(after.audit_key_file)).bad_row is None
     claim = back.jobs.claim("worker")
     assert claim is not None

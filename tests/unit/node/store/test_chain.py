@@ -36,7 +36,7 @@ def keyed(url: str, rows: int = ROWS) -> Database:
 
 def look(database: Database, exported: tuple[Head, ...] = ()) -> Verified:
     """What verification says."""
-    with database.read() as connection:
+    with database.view() as connection:
         return verify(connection, KEY, exported)
 
 

@@ -11,14 +11,17 @@ import alembic.command
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.exc import ProgrammingError
 
 from node.errors import Fatal, NoRoom, Retryable
 from node.store import session
 from node.store.session import Database
-from node.store.tables import metadata
+from node.store.tables import audit, metadata
+from tests import factories
 from tests.unit.node.store.conftest import Store
+
+_WHO = text("SELECT pg_backend_pid()")
 
 
 def test_upgrading_twice_is_upgrading_once(bare_url: str) -> None:
@@ -81,6 +84,37 @@ def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
         connection.execute(text("DELETE FROM alembic_version"))
         raise RuntimeError
     store.database.require_current()
+
+
+def test_a_view_shows_one_state_and_a_read_what_is_committed(store: Store) -> None:
+    """The head of the audit trail and its rows must be of one moment; a list of cases need not."""
+
+    def count(connection: Connection) -> int:
+        return connection.scalar(select(func.count()).select_from(audit)) or 0
+
+    with store.database.view() as view:
+        before = count(view)
+        store.audit.record(factories.event())
+        assert count(view) == before
+    with store.database.read() as read:
+        assert count(read) == before + 1
+
+
+def test_a_connection_that_was_ended_while_it_was_idle_is_replaced(
+    postgresql: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody who comes after a restart of the server hears of it; in use, a connection is not tried again and again."""
+    monkeypatch.setattr(session, "_TRUSTED_S", 0.0)
+    url = postgresql()
+    one, other = Database(url), Database(url)
+    with one.read() as connection:
+        first = connection.scalar(_WHO)
+    with other.write() as connection:
+        connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": first})
+    with one.read() as connection:
+        assert connection.scalar(_WHO) != first
+    one.close()
+    other.close()
 
 
 def test_a_locked_database_may_be_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
