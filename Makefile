@@ -86,7 +86,10 @@ bundles: setup   ## train again, from seeds, what ships; then record the digests
 		--set warm_up_epochs=2 --set epochs=120 --set patience=120 --out $(RUNS)/porcelain
 	$(BIN)/celadon train gtrnet --phantoms 640 --seed 22 --rough 2 --network small-two-stream --folds 5 $(ON_PHANTOMS) \
 		--set warm_up_epochs=1 --set learning_rate=3e-4 --set batch_size=16 --set epochs=30 --set patience=30 --out $(RUNS)/gtrnet
-	$(BIN)/celadon train segmenter --phantoms 128 --seed 0 --threads 1 --set epochs=60 --set patience=60 --out $(RUNS)/segmenter
+	$(BIN)/celadon train segmenter --phantoms 128 --seed 0 --threads 1 --set epochs=60 --set patience=60 --out $(RUNS)/segmenter-both
+	$(BIN)/celadon train segmenter --phantoms 384 --seed 0 --threads 1 --folds 16 --only fine \
+		--start $(RUNS)/segmenter-both/bundle/models/model.safetensors \
+		--set learning_rate=3e-3 --set epochs=34 --set patience=34 --out $(RUNS)/segmenter
 	for name in porcelain gtrnet segmenter; do rm -rf models/bundles/$$name && cp -R $(RUNS)/$$name/bundle models/bundles/$$name || exit 1; done
 	$(BIN)/python -m models.bundles
 

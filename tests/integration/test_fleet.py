@@ -12,8 +12,7 @@ SAMPLE = {
     "redis killed": fleet.Scenario(fleet.broker_killed),
     "worker stopped": fleet.Scenario(partial(fleet.worker_stopped, seconds=2 * fleet.LEASE.total_seconds())),
     "poison": fleet.Scenario(partial(fleet.poisoned, each=1, good=3)),
-    # That a link is cut stands in the matrix alone: what is seen of it hangs on when TCP tries again.
-    "s3 killed": hosts.SCENARIOS["s3 killed"],
+    **hosts.SCENARIOS,
 }
 
 
