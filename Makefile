@@ -79,16 +79,22 @@ study: setup     ## PORCELAIN's seven models on phantoms, trained and judged: Ta
 RUNS := celadon-bundles
 ON_PHANTOMS := --single --threads 1 --set schedule=cosine
 TRAIN_PORCELAIN := $(BIN)/celadon train porcelain --phantoms 240 --seed 21 --rough 2 --folds 5 $(ON_PHANTOMS)
+TRAIN_GTRNET := $(BIN)/celadon train gtrnet --phantoms 640 --seed 22 --rough 2 --network small-two-stream --folds 5 \
+	$(ON_PHANTOMS) --set batch_size=16 --cache $(RUNS)/gtrnet-cases
+TRAIN_SEGMENTER := $(BIN)/celadon train segmenter --seed 0 --threads 1 --cache $(RUNS)/segmenter-cases
+WEIGHTS := bundle/models/model.safetensors
 
 bundles: setup   ## train again, from seeds, what ships; then record the digests (hours)
 	$(TRAIN_PORCELAIN) --variant roi --set warm_up_epochs=1 --set epochs=12 --set patience=12 --out $(RUNS)/porcelain-image
 	$(TRAIN_PORCELAIN) --variant multimodal-roi --image-from $(RUNS)/porcelain-image --max-imputed 27 \
 		--set warm_up_epochs=2 --set epochs=120 --set patience=120 --out $(RUNS)/porcelain
-	$(BIN)/celadon train gtrnet --phantoms 640 --seed 22 --rough 2 --network small-two-stream --folds 5 $(ON_PHANTOMS) \
-		--set warm_up_epochs=1 --set learning_rate=3e-4 --set batch_size=16 --set epochs=30 --set patience=30 --out $(RUNS)/gtrnet
-	$(BIN)/celadon train segmenter --phantoms 128 --seed 0 --threads 1 --set epochs=60 --set patience=60 --out $(RUNS)/segmenter-both
-	$(BIN)/celadon train segmenter --phantoms 384 --seed 0 --threads 1 --folds 16 --only fine \
-		--start $(RUNS)/segmenter-both/bundle/models/model.safetensors \
+	$(TRAIN_GTRNET) --set warm_up_epochs=1 --set learning_rate=3e-4 --set epochs=30 --set patience=30 --out $(RUNS)/gtrnet-1
+	$(TRAIN_GTRNET) --start $(RUNS)/gtrnet-1/$(WEIGHTS) --set warm_up_epochs=1 --set learning_rate=4e-4 --set schedule=sgdr \
+		--set cycle_epochs=44 --set epochs=20 --set patience=20 --out $(RUNS)/gtrnet-2
+	$(TRAIN_GTRNET) --start $(RUNS)/gtrnet-2/$(WEIGHTS) --set warm_up_epochs=0.5 --set learning_rate=2e-4 --set epochs=10 \
+		--set patience=10 --out $(RUNS)/gtrnet
+	$(TRAIN_SEGMENTER) --phantoms 128 --set epochs=60 --set patience=60 --out $(RUNS)/segmenter-1
+	$(TRAIN_SEGMENTER) --phantoms 384 --folds 16 --only fine --start $(RUNS)/segmenter-1/$(WEIGHTS) \
 		--set learning_rate=3e-3 --set epochs=34 --set patience=34 --out $(RUNS)/segmenter
 	for name in porcelain gtrnet segmenter; do rm -rf models/bundles/$$name && cp -R $(RUNS)/$$name/bundle models/bundles/$$name || exit 1; done
 	$(BIN)/python -m models.bundles

@@ -137,8 +137,8 @@ def data(cohort: Cohort, names: tuple[str, ...], facts: Facts) -> str:
     )
 
 
-def how(facts: Facts) -> str:
-    """How it was trained, enough to do it again."""
+def how(facts: Facts, options: Mapping[str, Any]) -> str:
+    """How it was trained, enough to do it again; ``options``: of the task."""
     hyper = ", ".join(f"{name} {value}" for name, value in facts.hyper.as_dict().items())
     searched = (
         f" The hyper-parameters are the best of {facts.searched} that were compared on these very folds, which "
@@ -146,9 +146,12 @@ def how(facts: Facts) -> str:
         if facts.searched
         else ""
     )
+    began = " It began from the weights of an earlier training." if options.get("start") else ""
+    if only := options.get("only"):
+        began += f" Only the {only} network was trained."
     versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
     return (
-        f"## Training\n\nSeed {facts.seed}; {hyper}. {_runs(facts)} BatchNorm's statistics were taken anew "
+        f"## Training\n\nSeed {facts.seed}; {hyper}.{began} {_runs(facts)} BatchNorm's statistics were taken anew "
         f"afterwards.{searched} Computed on {facts.device} with {facts.threads} threads; {versions}."
     )
 

@@ -200,7 +200,7 @@ def _card(task: "GtrnetTask", facts: Facts, what: str, radscore: str) -> list[st
         bundle_writer.heading("GTRNet", task.cohort),
         _what_it_is(task, what),
         bundle_writer.data(task.cohort, task.labels.names, facts),
-        bundle_writer.how(facts),
+        bundle_writer.how(facts, task.options),
         f"## Figures\n\nHeld out ({facts.judged.size} cases), {_FIGURES_HEAD}"
         + _figures(task, facts)
         + "\n\n"

@@ -179,7 +179,7 @@ def _card(task: "PorcelainTask", facts: Facts, threshold: float, max_imputed: in
         _what_it_is(task),
         *([clinical] if clinical else []),
         bundle_writer.data(task.cohort, task.labels.names, facts),
-        bundle_writer.how(facts),
+        bundle_writer.how(facts, task.options),
         f"## Figures\n\nHeld out ({facts.judged.size} cases). Youden's threshold of {threshold:.3f} was chosen on "
         "these very predictions:\n\n"
         + _figures(task, facts, threshold)

@@ -41,7 +41,7 @@ def card(name: str, task: "SegmenterTask", facts: Facts, evidence: Evidence) -> 
         bundle_writer.heading(name, task.cohort),
         _what(task.plan),
         _data(task),
-        bundle_writer.how(facts),
+        bundle_writer.how(facts, task.options),
         _figures(evidence, facts.seed, task.cohort.status),
         _strangers(evidence),
         _limits(evidence.plan),
