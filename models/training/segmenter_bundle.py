@@ -118,17 +118,14 @@ def fit_probability(task: "SegmenterTask", learner: "SegmenterLearner", indices:
 
 def _best_overlap(said: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float:
     """The Dice of the piece that overlaps a piece of the truth most; 0 when none does."""
-    true = pieces(truth)
+    z, y, x = truth.shape
+    true = [(one.on((z, y, x)), one.voxels) for one in pieces(truth)]
     both = (
-        2.0 * np.count_nonzero(one.mask & each.on(_shape(truth))[one.box]) / (one.voxels + each.voxels)
+        2.0 * np.count_nonzero(one.mask & whole[one.box]) / (one.voxels + voxels)
         for one in pieces(said)
-        for each in true
+        for whole, voxels in true
     )
     return float(max(both, default=0.0))
-
-
-def _shape(mask: npt.NDArray[np.bool_]) -> tuple[int, int, int]:
-    return mask.shape[0], mask.shape[1], mask.shape[2]
 
 
 def fit_limits(studies: Sequence[Judged], begin: Limits) -> Limits:

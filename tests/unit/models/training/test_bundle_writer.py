@@ -72,6 +72,8 @@ def test_a_search_flatters_and_one_run_stops_itself() -> None:
     """The card says both."""
     assert "best of 6" in bundle_writer.how(facts(searched=6), {})
     assert "best of" not in bundle_writer.how(facts(), {})
+    assert "first fold were judged by the network in this bundle" in bundle_writer.optimistic(facts(is_single=True))
+    assert "trained on all cases, has not been judged" in bundle_writer.optimistic(facts())
 
 
 def test_a_card_says_what_the_training_began_from() -> None:
@@ -79,8 +81,6 @@ def test_a_card_says_what_the_training_began_from() -> None:
     assert "earlier training" not in bundle_writer.how(facts(), {})
     said = bundle_writer.how(facts(), {"start": "w.safetensors", "only": "fine"})
     assert "It began from the weights of an earlier training. Only the fine network was trained. " in said
-    assert "first fold were judged by the network in this bundle" in bundle_writer.optimistic(facts(is_single=True))
-    assert "trained on all cases, has not been judged" in bundle_writer.optimistic(facts())
 
 
 def test_scores_to_come_are_held_to_those_out_of_fold() -> None:
