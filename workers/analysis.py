@@ -25,7 +25,7 @@ from node.errors import CeladonError, NoRoom, Quarantined, Refused, Retryable, S
 from node.reports.case_document import case_document
 from node.settings import Mode
 from node.store.counters import Counted
-from node.store.jobs import STRIKES, Claim, EndedStep, Sibling, StepRecord, struck_out
+from node.store.jobs import FIRST_TOKEN, STRIKES, Claim, EndedStep, Sibling, StepRecord, struck_out
 from node.triage import contract
 from node.triage.requests import wants_notice
 from node.triage.rules import choose
@@ -137,7 +137,9 @@ class Analysis:
             reason = struck_out(claim.last_step, claim.last_error)
             raise Quarantined(reason.code, reason.detail)
         inbox = self._shop.stores.inbox
-        series = self._series(claim.series_uid)
+        # Read once: the claim knows it, and nothing is committed once an archive has said otherwise.
+        correction = self._shop.stores.identities.of(claim.study_uid)
+        series = corrected(inbox.series(claim.series_uid), correction)
         if inbox.is_in_conflict(claim.series_uid):
             raise Quarantined(ReasonCode.PATIENT_CONFLICT)
         if inbox.is_pruned(claim.series_uid):
@@ -172,7 +174,7 @@ class Analysis:
             roi=roi,
             clinical=clinical,
             prediction=prediction,
-            correction=self._shop.stores.identities.of(claim.study_uid),
+            correction=correction,
             phase=phase,
             remarks=contract.notes(ordered, stack),
             predecessor_paths=self._predecessors(claim, replaces),
@@ -270,6 +272,8 @@ class Analysis:
         """
         inbox = self._shop.stores.inbox
         siblings = self._jobs.siblings(claim.series_uid, series.modality)
+        if not siblings:
+            return ()
         neighbours = [
             Neighbour(job, found := inbox.series(job.series_uid), self._has_contour(found)) for job in siblings
         ]
@@ -363,7 +367,9 @@ class Analysis:
 
         Of the version before it, of the series that it ``replaces``, and its own earlier notice.
         """
-        replaced = [job for job in (claim.supersedes, *replaces, claim.job_id) if job is not None]
+        # A job that is claimed for the first time has said nothing yet.
+        own = (claim.job_id,) if claim.token > FIRST_TOKEN else ()
+        replaced = [job for job in (claim.supersedes, *replaces, *own) if job is not None]
         made = [record for job in replaced for record in self._shop.stores.results.of(job)]
         cited = tuple(record.path for record in made if record.kind in CITED_KINDS)
         self._shop.stores.blobs.bring(cited)

@@ -16,7 +16,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, func, insert, select, text, update
+from sqlalchemy import Connection, Integer, bindparam, func, insert, select, text, true, update
 
 from node.errors import Fatal, UsageError
 from node.store.prepared import Prepared
@@ -42,6 +42,19 @@ _MOVE: Final = Prepared(
     .values(last_id=bindparam("to"), mac=bindparam("link"), seal=bindparam("sealed"))
 )
 _LAST_ID: Final = Prepared(select(func.max(audit.c.id)))
+_NEXT_ID: Final = func.nextval(func.pg_get_serial_sequence("audit", "id"))
+_IDS: Final = func.generate_series(1, bindparam("count", type_=Integer)).table_valued("number")
+_DRAW_IDS: Final = Prepared(select(_NEXT_ID).select_from(_IDS))
+_LOCKED: Final = (
+    select(audit_head.c.last_id, audit_head.c.mac, audit_head.c.chained_from)
+    .where(audit_head.c.only == bindparam("one"))
+    .with_for_update()
+    .subquery()
+)
+# The head is locked within, so that the numbers are drawn without: they follow those of whoever held it before.
+_HEAD_AND_IDS: Final = Prepared(
+    select(_LOCKED.c.last_id, _LOCKED.c.mac, _LOCKED.c.chained_from, _NEXT_ID).select_from(_LOCKED.join(_IDS, true()))
+)
 _ONE: Final = {"one": 1}
 _BEGIN_LOCK: Final = 7370617
 
@@ -71,9 +84,9 @@ def flush(connection: Connection) -> None:
     if not rows:
         return
     key: bytes = connection.get_execution_options()[AUDIT_KEY]
-    last_id, mac, chained_from = _HEAD.run(connection, _ONE).fetchone() or _begin(connection, key)
+    (last_id, mac, chained_from), ids = _end_and_ids(connection, key, len(rows))
     linked = []
-    for row_id, row in zip(_next_ids(connection, last_id, len(rows)), rows, strict=True):
+    for row_id, row in zip(ids, rows, strict=True):
         mac = link(key, mac, row_id, row)
         linked.append({"id": row_id, **row, "mac": mac})
     _CHAINED.run_all(connection, linked)
@@ -139,14 +152,19 @@ def _make_key(path: Path) -> None:
         part.unlink()
 
 
-def _next_ids(connection: Connection, last_id: int, count: int) -> Sequence[int]:
+def _end_and_ids(connection: Connection, key: bytes, count: int) -> tuple[tuple[int, str, int], Sequence[int]]:
+    """Where the chain ends, locked, and the numbers of the next ``count`` rows."""
     if connection.dialect.name == "postgresql":
-        sequence = "SELECT nextval(pg_get_serial_sequence('audit', 'id')) FROM generate_series(1, :count)"
-        return [int(number) for number in connection.scalars(text(sequence), {"count": count})]
+        found = _HEAD_AND_IDS.run(connection, {**_ONE, "count": count}).fetchall()
+        if found:
+            return found[0][:3], [int(row[3]) for row in found]
+        end = _begin(connection, key)
+        return end, [int(row[0]) for row in _DRAW_IDS.run(connection, {"count": count}).fetchall()]
+    last_id, mac, chained_from = _HEAD.run(connection, _ONE).fetchone() or _begin(connection, key)
     # Rows that somebody has added without the key must not keep the node from working: ``verify`` tells of them.
     newest = (_LAST_ID.run(connection, {}).fetchone() or (None,))[0] or 0
     first = max(last_id, newest) + 1
-    return range(first, first + count)
+    return (last_id, mac, chained_from), range(first, first + count)
 
 
 def _begin(connection: Connection, key: bytes) -> tuple[int, str, int]:

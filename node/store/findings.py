@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, exists, insert, or_, select
 
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
 from node.domain.identifiers import JobId
@@ -22,6 +22,8 @@ LONGEST_REASON: Final = 400
 _COMMITTED: Final = tuple(
     state.value for state in (JobState.DELIVERING, JobState.DONE, JobState.RETRACTED, JobState.SUPERSEDED)
 )
+
+_FORGET: Final = tuple(delete(table).where(table.c.job_id == bindparam("job")) for table in (findings, observations))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,11 @@ class FindingStore:
             key = {"job_id": claim.job_id, "token": claim.token}
             row = key | {"document": document, "is_blinded": is_blinded}
             row["summary"] = str(document["summary"])[:LONGEST_SUMMARY]
-            for table in (findings, observations):
-                connection.execute(delete(table).where(table.c.job_id == claim.job_id))
-            connection.execute(insert(findings).values(row))
+            for forget in _FORGET:
+                connection.execute(forget, {"job": claim.job_id})
+            connection.execute(insert(findings), row)
             if (watched := document.get("observed")) is not None:
-                connection.execute(insert(observations).values(key | watched | {"at": datetime.now(UTC)}))
+                connection.execute(insert(observations), key | watched | {"at": datetime.now(UTC)})
         return True
 
     def of(self, job_id: str) -> Document | None:

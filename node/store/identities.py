@@ -2,8 +2,9 @@
 
 from datetime import UTC, datetime
 from types import MappingProxyType
+from typing import Final
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
 from node.domain.identifiers import SeriesUID, StudyUID
@@ -12,6 +13,13 @@ from node.store import audit
 from node.store.jobs import reopen
 from node.store.session import Database
 from node.store.tables import identity_corrections, series
+
+_NEWEST: Final = (
+    select(identity_corrections.c.attributes)
+    .where(identity_corrections.c.study_uid == bindparam("study"))
+    .order_by(identity_corrections.c.id.desc())
+    .limit(1)
+)
 
 
 class Identities:
@@ -49,12 +57,7 @@ class Identities:
 
 
 def _newest(connection: Connection, study_uid: str) -> Correction:
-    found = connection.scalar(
-        select(identity_corrections.c.attributes)
-        .where(identity_corrections.c.study_uid == study_uid)
-        .order_by(identity_corrections.c.id.desc())
-        .limit(1)
-    )
+    found = connection.scalar(_NEWEST, {"study": study_uid})
     return MappingProxyType(dict(found)) if found else NO_CORRECTION
 
 

@@ -37,6 +37,8 @@ _URGENT: Final = frozenset({"STAT", "HIGH"})
 """Of Requested Procedure Priority (0040,1003), PS3.3 table C.4-11, where the archive has copied it into the images."""
 _KNOWN_SHA: Final = select(instances.c.sha256).where(instances.c.sop_instance_uid == bindparam("uid"))
 _IS_PRUNED: Final = exists().where(instances.c.sop_instance_uid == bindparam("uid"), instances.c.pruned_at.is_not(None))
+FIRST_VERSION: Final = 1
+"""Of the jobs of a series."""
 _KNOWN: Final = Prepared(
     select(_KNOWN_SHA.scalar_subquery(), _IS_PRUNED, exists().where(results.c.sop_instance_uid == bindparam("uid")))
 )
@@ -52,6 +54,30 @@ _TOUCH: Final = Prepared(
             series.c.patient_id != bindparam("patient"),
             series.c.issuer != bindparam("issuer"),
         ),
+    )
+)
+# Every case asks these several times: built once, which takes longer than the database does.
+_INSTANCES: Final = (
+    select(instances).where(instances.c.series_uid == bindparam("uid")).order_by(instances.c.received_at)
+)
+_ANNOTATIONS: Final = (
+    select(instances)
+    .join(annotation_references, annotation_references.c.sop_instance_uid == instances.c.sop_instance_uid)
+    .where(annotation_references.c.series_uid == bindparam("uid"))
+    .order_by(instances.c.received_at)
+)
+_IN_CONFLICT: Final = select(series.c.in_conflict).where(series.c.series_uid == bindparam("uid"))
+_NEEDS_PRUNED: Final = select(
+    exists().where(
+        or_(
+            instances.c.series_uid == bindparam("uid"),
+            instances.c.sop_instance_uid.in_(
+                select(annotation_references.c.sop_instance_uid).where(
+                    annotation_references.c.series_uid == bindparam("uid")
+                )
+            ),
+        ),
+        instances.c.pruned_at.is_not(None),
     )
 )
 _NEWEST_JOB: Final = (
@@ -108,9 +134,8 @@ class SqlInbox:
 
     def series(self, series_uid: SeriesUID) -> Series:
         """A received series with its instances, by UID; the identity is that of the first instance received."""
-        query = select(instances).where(instances.c.series_uid == series_uid)
         with self._database.read() as connection:
-            rows = connection.execute(query.order_by(instances.c.received_at)).mappings().all()
+            rows = connection.execute(_INSTANCES, {"uid": series_uid}).mappings().all()
         found = tuple(self._instance(row) for row in rows)
         first = found[0]
         return Series(series_uid, first.study_uid, first.patient, first.modality, found)
@@ -129,28 +154,19 @@ class SqlInbox:
     def is_in_conflict(self, series_uid: SeriesUID) -> bool:
         """Whether instances of several patients or studies share this series UID."""
         with self._database.read() as connection:
-            query = select(series.c.in_conflict).where(series.c.series_uid == series_uid)
-            return bool(connection.scalar(query))
+            return bool(connection.scalar(_IN_CONFLICT, {"uid": series_uid}))
 
     def is_pruned(self, series_uid: SeriesUID) -> bool:
         """Whether bytes of a series, or of a contour that references it, were removed because they were old."""
-        contours = select(annotation_references.c.sop_instance_uid).where(
-            annotation_references.c.series_uid == series_uid
-        )
-        needed = or_(instances.c.series_uid == series_uid, instances.c.sop_instance_uid.in_(contours))
         with self._database.read() as connection:
-            return bool(connection.scalar(select(exists().where(needed, instances.c.pruned_at.is_not(None)))))
+            return bool(connection.scalar(_NEEDS_PRUNED, {"uid": series_uid}))
 
     def annotations(self, series_uid: SeriesUID) -> tuple[Instance, ...]:
         """The SEG and RTSTRUCT instances that reference a series, in the order they came."""
-        query = (
-            select(instances)
-            .join(annotation_references, annotation_references.c.sop_instance_uid == instances.c.sop_instance_uid)
-            .where(annotation_references.c.series_uid == series_uid)
-            .order_by(instances.c.received_at)
-        )
         with self._database.read() as connection:
-            return tuple(self._instance(row) for row in connection.execute(query).mappings())
+            return tuple(
+                self._instance(row) for row in connection.execute(_ANNOTATIONS, {"uid": series_uid}).mappings()
+            )
 
     def collecting(self) -> tuple[Series, ...]:
         """Every series that is still being collected: what a starting listener must watch."""
@@ -338,7 +354,7 @@ def _open_job(connection: Connection, series_uid: SeriesUID, now: datetime) -> N
     """Open the job of a series, take it back while nothing has been committed, or open the next version."""
     latest = _NEWEST_STATE.run(connection, {"uid": series_uid}).fetchone()
     if latest is None:
-        insert_job(connection, series_uid, 1, JobState.COLLECTING, now)
+        insert_job(connection, series_uid, FIRST_VERSION, JobState.COLLECTING, now)
         return
     job_id, version, token, state = latest
     if state in (JobState.WAITING, JobState.RUNNING):

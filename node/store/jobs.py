@@ -17,9 +17,10 @@ from node.domain.reasons import Reason, ReasonCode
 from node.errors import UsageError
 from node.failpoints import Failpoint, hit
 from node.store import audit
-from node.store.inbox import count_instances, insert_job, latest_job, reopened
+from node.store.inbox import FIRST_VERSION, count_instances, insert_job, latest_job, reopened
 from node.store.leases import Lease, LeaseWatch, any_of
 from node.store.outbox import once_more
+from node.store.prepared import Prepared
 from node.store.session import Database, pairs, ring
 from node.store.tables import (
     annotation_references,
@@ -34,6 +35,8 @@ from node.store.tables import (
 
 LEASE: Final = timedelta(seconds=30)
 """How long a claim holds without a heartbeat."""
+FIRST_TOKEN: Final = 1
+"""Of the first claim of a job."""
 STRIKES: Final = 3
 """Claims that end in a dead worker before a job is quarantined."""
 AGED_AFTER: Final = timedelta(minutes=10)
@@ -70,6 +73,33 @@ _SIBLINGS: Final = (
         _IS_NEWEST,
     )
     .order_by(jobs.c.series_uid)
+)
+
+_INPUT: Final = select(instances.c.sop_instance_uid, instances.c.sha256).where(
+    or_(
+        instances.c.series_uid == bindparam("uid"),
+        instances.c.sop_instance_uid.in_(
+            select(annotation_references.c.sop_instance_uid).where(
+                annotation_references.c.series_uid == bindparam("uid")
+            )
+        ),
+    )
+)
+_CORRECTION: Final = (
+    select(identity_corrections.c.attributes)
+    .join(series, series.c.study_uid == identity_corrections.c.study_uid)
+    .where(series.c.series_uid == bindparam("uid"))
+    .order_by(identity_corrections.c.id.desc())
+    .limit(1)
+)
+_HELD: Final = {"running": JobState.RUNNING.value}
+_ENTER: Final = Prepared(
+    update(jobs)
+    .where(jobs.c.id == bindparam("job"), jobs.c.token == bindparam("claimed"), jobs.c.state == bindparam("running"))
+    .values(step=bindparam("begins"))
+)
+_INSERT_STEP: Final = Prepared(
+    insert(job_steps).inline(), ["job_id", "token", "step", "started_at", "seconds", "outcome", "details"]
 )
 
 
@@ -204,16 +234,19 @@ class JobStore:
         Whatever has waited for long has its turn among the urgent ones with every fourth claim. Takes over from dead
         workers; three strikes quarantine.
         """
-        with self._database.read() as connection:
-            # Looking first leaves the write lock alone while there is nothing to do.
-            found = _claimable(datetime.now(UTC), self._abandoned(connection), queues)
-            if connection.execute(found.limit(1)).first() is None:
-                return None
+        if self._database.is_locked_whole and not self._is_any_claimable(queues):
+            return None
         claim = self._claim(worker, queues)
         if claim is not None:
             self._claims += 1
             hit(Failpoint.CLAIM_COMMITTED)
         return claim
+
+    def _is_any_claimable(self, queues: Collection[Queue]) -> bool:
+        """Looking first leaves the write lock alone while there is nothing to do."""
+        with self._database.read() as connection:
+            found = _claimable(datetime.now(UTC), self._abandoned(connection), queues)
+            return connection.execute(found.limit(1)).first() is not None
 
     def _claim(self, worker: str, queues: Collection[Queue]) -> Claim | None:
         by_age = self._claims % TURN_OF_THE_AGED == TURN_OF_THE_AGED - 1
@@ -249,8 +282,8 @@ class JobStore:
         with self._database.write() as connection:
             for one in ended:
                 _record(connection, claim, one)
-            result = connection.execute(update(jobs).where(_is_ours(claim)).values(step=step.value))
-            return result.rowcount == 1
+            values = {"job": claim.job_id, "claimed": claim.token, "begins": step.value, **_HELD}
+            return _ENTER.run(connection, values).rowcount == 1
 
     def record_step(self, claim: Claim, record: StepRecord, *events: AuditEvent) -> None:
         """Add a step that has ended, where none begins, and what the audit trail says of it."""
@@ -502,17 +535,16 @@ def _record(connection: Connection, claim: Claim, ended: EndedStep) -> None:
 
 def insert_step(connection: Connection, claim: Claim, record: StepRecord) -> None:
     """Add a finished step in the transaction of ``connection``."""
-    connection.execute(
-        insert(job_steps).values(
-            job_id=claim.job_id,
-            token=claim.token,
-            step=record.step.value,
-            started_at=record.started_at,
-            seconds=record.seconds,
-            outcome=record.outcome.value,
-            details=record.details,
-        )
-    )
+    row = {
+        "job_id": claim.job_id,
+        "token": claim.token,
+        "step": record.step.value,
+        "started_at": record.started_at,
+        "seconds": record.seconds,
+        "outcome": record.outcome.value,
+        "details": record.details,
+    }
+    _INSERT_STEP.run(connection, row)
 
 
 def supersede(connection: Connection, claim: Claim, now: datetime, replaces: Collection[JobId] = ()) -> None:
@@ -521,6 +553,8 @@ def supersede(connection: Connection, claim: Claim, now: datetime, replaces: Col
     Every one: the version just before may have ended without a verdict that replaced the one before it. So are the jobs
     of other series in ``replaces`` that have results.
     """
+    if claim.version == FIRST_VERSION and not replaces:
+        return
     replaceable = [state.value for state in _REPLACEABLE]
     earlier = and_(jobs.c.series_uid == claim.series_uid, jobs.c.version < claim.version, jobs.c.state.in_(replaceable))
     of_others = and_(jobs.c.id.in_(list(replaces)), jobs.c.state.in_([state.value for state in _WITH_RESULTS]))
@@ -575,6 +609,8 @@ def conclude(
 
 def withdraw_unsent(connection: Connection, job_ids: Sequence[str]) -> None:
     """Keep back what was not sent of ``job_ids``, and wait for no commitment to what was."""
+    if not job_ids:
+        return
     unsent = (DeliveryState.PENDING.value, DeliveryState.FAILED.value, DeliveryState.HELD.value)
     connection.execute(
         update(outbox)
@@ -687,6 +723,8 @@ def _take(connection: Connection, row: RowMapping, worker: str, strikes: int, no
 
 
 def _replaced(connection: Connection, row: RowMapping) -> JobId | None:
+    if row["version"] == FIRST_VERSION:
+        return None
     with_results = exists().where(results.c.job_id == jobs.c.id)
     earlier = select(jobs.c.id).where(jobs.c.series_uid == row["series_uid"], jobs.c.version < row["version"])
     found = connection.scalar(earlier.where(with_results).order_by(jobs.c.version.desc()).limit(1))
@@ -730,26 +768,14 @@ def _manifest(connection: Connection, series_uid: SeriesUID) -> str:
 
     And over what an archive has corrected of the study's identity: other results, other UIDs.
     """
-    references = select(annotation_references.c.sop_instance_uid).where(
-        annotation_references.c.series_uid == series_uid
-    )
-    query = select(instances.c.sop_instance_uid, instances.c.sha256).where(
-        or_(instances.c.series_uid == series_uid, instances.c.sop_instance_uid.in_(references))
-    )
-    lines = sorted(f"{uid} {sha}" for uid, sha in connection.execute(query))
+    lines = sorted(f"{uid} {sha}" for uid, sha in connection.execute(_INPUT, {"uid": series_uid}))
     lines += _correction(connection, series_uid)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _correction(connection: Connection, series_uid: SeriesUID) -> list[str]:
     """The newest correction of the identity of a series' study as a line, if there is one."""
-    found = connection.scalar(
-        select(identity_corrections.c.attributes)
-        .join(series, series.c.study_uid == identity_corrections.c.study_uid)
-        .where(series.c.series_uid == series_uid)
-        .order_by(identity_corrections.c.id.desc())
-        .limit(1)
-    )
+    found = connection.scalar(_CORRECTION, {"uid": series_uid})
     return [json.dumps(found, sort_keys=True)] if found else []
 
 

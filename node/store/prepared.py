@@ -1,4 +1,4 @@
-"""Statements that every image goes through: compiled once for each dialect, and run with plain values.
+"""Statements that every image and every step goes through: compiled once for each dialect, run with plain values.
 
 SQLAlchemy's own way from a statement and its values to the driver costs several times what the database does with it.
 """
@@ -60,7 +60,12 @@ class Prepared:
         return cursor
 
     def run_all(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Run it for each of ``rows``; raises as ``run``."""
+        """Run it for each of ``rows``, of which there may be none; raises as ``run``."""
+        if len(rows) <= 1:
+            # One alone the driver takes with fewer words to and fro.
+            for values in rows:
+                self.run(connection, values)
+            return
         form = self._form(connection.dialect)
         cursor = connection.connection.cursor()
         with _foreign_errors(connection, cursor):

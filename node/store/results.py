@@ -1,6 +1,7 @@
 """Results: objects, outbox and audit become true together, once, and only for the claim that still holds."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -99,11 +100,18 @@ class ResultStore:
             NoRoom, StorageFailed, Retryable: the disk or the database cannot take them now.
         """
         with _errors_of_the_disk():
-            blobs = [self._blobs.put(made.content) for made in objects]
+            blobs = self._put(objects)
             hit(Failpoint.RESULTS_BLOBS_WRITTEN)
             made = tuple(zip(objects, blobs, strict=True))
             wanted = _addressed(objects, destinations, without)
             return self._commit(claim, made, predictor, wanted, step, event, replaces)
+
+    def _put(self, objects: Sequence[ReportObject]) -> list[Blob]:
+        """The bytes of all, at once: most of the time a disk takes to say that they are safe, it waits for itself."""
+        if not objects:
+            return []
+        with ThreadPoolExecutor(len(objects), "blobs") as threads:
+            return list(threads.map(self._blobs.put, [made.content for made in objects]))
 
     def _commit(
         self,
@@ -126,10 +134,11 @@ class ResultStore:
             }  # fmt: skip
             if connection.execute(update(jobs).where(is_ours(claim)).values(values)).rowcount != 1:
                 return False
-            for one, blob in made:
-                connection.execute(insert(results).values(_to_row(claim.job_id, one, blob.sha256)))
-            for destination, one in deliveries:
-                connection.execute(insert(outbox).values(_delivery_row(claim.job_id, one, destination, now)))
+            if made:
+                connection.execute(insert(results), [_to_row(claim.job_id, one, blob.sha256) for one, blob in made])
+            if deliveries:
+                rows = [_delivery_row(claim.job_id, one, destination, now) for destination, one in deliveries]
+                connection.execute(insert(outbox), rows)
             insert_step(connection, claim, step)
             audit.append(connection, event)
             supersede(connection, claim, now, replaces)
@@ -156,7 +165,7 @@ class ResultStore:
         False, and nothing written, when the claim has been lost. Raises as ``commit``.
         """
         with _errors_of_the_disk():
-            blobs = [self._blobs.put(made.content) for made in notice]
+            blobs = self._put(notice)
         with self._database.write() as connection:
             if not conclude(connection, claim, state, reason, events[0], makes_way=makes_way):
                 return False

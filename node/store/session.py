@@ -69,6 +69,8 @@ class Database:
             self._engine.execution_options(isolation_level=level) if level else self._engine for level in levels
         )
         self.url = url
+        self.is_locked_whole = is_sqlite
+        """Whether a transaction that writes keeps all others from writing."""
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
