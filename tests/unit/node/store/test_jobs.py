@@ -4,15 +4,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import CompoundSelect, Select, text
 
 from node.domain.audit import AuditAction, AuditOutcome
 from node.domain.identifiers import JobId, SeriesUID
 from node.domain.lifecycle import JobState, Queue, Step
 from node.domain.reasons import Reason, ReasonCode
 from node.errors import UsageError
-from node.store.jobs import LEASE, STRIKES, TURN_OF_THE_AGED, Claim, struck_out
+from node.store.inbox import _NEEDS_PRUNED
+from node.store.jobs import _INPUT, LEASE, STRIKES, TURN_OF_THE_AGED, Claim, struck_out
 from node.store.session import ring
 from tests.factories import PATIENT, SERIES, STUDY, ct_slice, event, received, received_contour, report_object
 from tests.factories import step_record as ran
@@ -684,3 +687,18 @@ def test_the_bell_is_rung_for_what_waits_once_that_is_committed(store: Store) ->
         ring(connection, FIRST, Queue.CPU)
         raise ValueError
     assert len(rung) == 2
+
+
+@pytest.mark.parametrize("asked", [_INPUT, _NEEDS_PRUNED], ids=["input", "needs-pruned"])
+def test_what_every_case_asks_is_found_by_an_index(store: Store, asked: Select[Any] | CompoundSelect[Any]) -> None:
+    """Of the images that the node has ever seen, those of the case alone are read."""
+    with store.database.view() as connection:
+        is_sqlite = connection.dialect.name == "sqlite"
+        if not is_sqlite:
+            connection.execute(text("SET LOCAL enable_seqscan = off"))  # which a few rows would be read by
+        made = asked.params(uid=SERIES).compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
+        rows = connection.execute(text(f"EXPLAIN {'QUERY PLAN' if is_sqlite else ''} {made}")).all()
+    plan = "\n".join(str(row[-1]) for row in rows)
+    assert "instances" in plan
+    assert "SCAN instances" not in plan
+    assert "Seq Scan" not in plan
