@@ -31,29 +31,23 @@ KEY_BYTES: Final = 32
 _FIELDS: Final = tuple(column.name for column in audit.c if column.name not in ("id", "mac"))
 _UNCHAINED: Final = Prepared(insert(audit).inline(), [*_FIELDS, "mac"])
 _CHAINED: Final = Prepared(insert(audit).inline(), ["id", *_FIELDS, "mac"])
-_HEAD: Final = Prepared(
+_LOCKED_HEAD: Final = (
     select(audit_head.c.last_id, audit_head.c.mac, audit_head.c.chained_from)
     .where(audit_head.c.only == bindparam("one"))
     .with_for_update()
 )
+_HEAD: Final = Prepared(_LOCKED_HEAD)
 _MOVE: Final = Prepared(
     update(audit_head)
     .where(audit_head.c.only == bindparam("one"))
     .values(last_id=bindparam("to"), mac=bindparam("link"), seal=bindparam("sealed"))
 )
 _LAST_ID: Final = Prepared(select(func.max(audit.c.id)))
-_NEXT_ID: Final = func.nextval(func.pg_get_serial_sequence("audit", "id"))
-_IDS: Final = func.generate_series(1, bindparam("count", type_=Integer)).table_valued("number")
-_DRAW_IDS: Final = Prepared(select(_NEXT_ID).select_from(_IDS))
-_LOCKED: Final = (
-    select(audit_head.c.last_id, audit_head.c.mac, audit_head.c.chained_from)
-    .where(audit_head.c.only == bindparam("one"))
-    .with_for_update()
-    .subquery()
-)
 # The head is locked within, so that the numbers are drawn without: they follow those of whoever held it before.
+_WITHIN: Final = _LOCKED_HEAD.subquery()
+_EACH: Final = func.generate_series(1, bindparam("count", type_=Integer)).table_valued("number")
 _HEAD_AND_IDS: Final = Prepared(
-    select(_LOCKED.c.last_id, _LOCKED.c.mac, _LOCKED.c.chained_from, _NEXT_ID).select_from(_LOCKED.join(_IDS, true()))
+    select(_WITHIN, func.nextval(func.pg_get_serial_sequence("audit", "id"))).select_from(_WITHIN.join(_EACH, true()))
 )
 _ONE: Final = {"one": 1}
 _BEGIN_LOCK: Final = 7370617
@@ -155,11 +149,12 @@ def _make_key(path: Path) -> None:
 def _end_and_ids(connection: Connection, key: bytes, count: int) -> tuple[tuple[int, str, int], Sequence[int]]:
     """Where the chain ends, locked, and the numbers of the next ``count`` rows."""
     if connection.dialect.name == "postgresql":
-        found = _HEAD_AND_IDS.run(connection, {**_ONE, "count": count}).fetchall()
-        if found:
-            return found[0][:3], [int(row[3]) for row in found]
-        end = _begin(connection, key)
-        return end, [int(row[0]) for row in _DRAW_IDS.run(connection, {"count": count}).fetchall()]
+        wanted = {**_ONE, "count": count}
+        found = _HEAD_AND_IDS.run(connection, wanted).fetchall()
+        if not found:
+            _begin(connection, key)
+            found = _HEAD_AND_IDS.run(connection, wanted).fetchall()
+        return found[0][:3], [int(row[3]) for row in found]
     last_id, mac, chained_from = _HEAD.run(connection, _ONE).fetchone() or _begin(connection, key)
     # Rows that somebody has added without the key must not keep the node from working: ``verify`` tells of them.
     newest = (_LAST_ID.run(connection, {}).fetchone() or (None,))[0] or 0

@@ -63,7 +63,8 @@ class Run:
     overhead_s: float
     """A case beside all its steps, from claim to end: queue, claims and store."""
     whole_s: float
-    """The same of all the time that a worker had for a case: with claiming it, and with the last of its commit."""
+    """The same of all the time that a worker had for a case: with claiming it, the last of its commit,
+    and its part of the worker's start."""
     processor_s: float
     """Of the workers' processor time for a case, which a busy machine lengthens less than it does the rest."""
     memory: tuple[int, int]
