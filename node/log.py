@@ -81,6 +81,7 @@ JOB_STRUCK = "job taken back from a process that ended"
 JOB_HANDED_OVER = "job handed over to another queue"
 LEASE_LOST = "lease lost"
 POLL_FAILED = "poll failed"
+NOT_TOGETHER = "not predicted together"
 BELL_BROKEN = "the broker cannot be used: workers look for themselves"
 # page
 WEB_READY = "web ready"

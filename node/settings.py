@@ -447,6 +447,8 @@ class WorkersSettings(_Section):
     """Number of analysing processes with a GPU of their own each. None: as many as there are GPUs."""
     gpu_memory_gb: Annotated[float, Field(ge=0)] = 2.0
     """Below this free memory on its GPU, in gigabytes, a process claims nothing: somebody else is using it."""
+    together: Annotated[int, Field(ge=1, le=32)] | None = None
+    """How many cases that wait a process predicts at once. None: 4 with a GPU, 1 without: a CPU gains nothing."""
     step_s: Seconds = 900.0
     """For one step of one case; a process that takes longer is ended, and the case is tried again."""
     memory_gb: Annotated[float, Field(gt=0)] | None = None

@@ -19,6 +19,7 @@ from typing import Any, Final
 from node import gpus, log
 from node.auditing.forwarder import Forwarder
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
+from node.domain.identifiers import JobId
 from node.domain.lifecycle import Queue
 from node.errors import CeladonError, Fatal, Retryable, UsageError
 from node.settings import Settings, WebSettings, fingerprint, read_settings
@@ -409,13 +410,22 @@ class _Striker:
         self._jobs, self._counters = jobs, counters
 
     def strike(self, task: Task, why: str) -> None:
-        """Have a job wait again at once, with a strike; where that cannot be written, its lease runs out."""
+        """Have a job wait again at once, with a strike; where that cannot be written, its lease runs out.
+
+        And those beside it: whose fault it was nobody knows, and whatever has a strike is done alone. So a job that
+        ends workers costs another one strike at most, of three.
+        """
         self._counters.add(Counted.WORKER_ENDED)
+        self._strike(task.job_id, task.token, task.step, why)
+        for job_id, token in task.beside:
+            self._strike(job_id, token, task.step, f"{why}, beside {task.job_id}")
+
+    def _strike(self, job_id: JobId, token: int, step: str, why: str) -> None:
         try:
-            if self._jobs.strike(task.job_id, task.token, f"supervisor {os.getpid()}", why):
-                log.get().warning(log.JOB_STRUCK, job_id=task.job_id, step=task.step, detail=why)
+            if self._jobs.strike(job_id, token, f"supervisor {os.getpid()}", why, step=step):
+                log.get().warning(log.JOB_STRUCK, job_id=job_id, step=step, detail=why)
         except Retryable as exc:
-            log.get().error(log.POLL_FAILED, job_id=task.job_id, error=str(exc))
+            log.get().error(log.POLL_FAILED, job_id=job_id, error=str(exc))
 
 
 def _open(task: str, settings: Settings) -> Database:

@@ -41,6 +41,8 @@ class Task:
     job_id: JobId
     token: int
     step: str
+    beside: tuple[tuple[JobId, int], ...] = ()
+    """Other jobs that the process has at hand, with the tokens of their claims."""
 
 
 class Watch:
@@ -56,7 +58,8 @@ class Watch:
         """Take one thing that the process said; what is not about its work is nobody's business here."""
         if "job" not in said:
             return
-        self.task = Task(JobId(said["job"]), int(said["token"]), str(said["step"])) if said["job"] else None
+        beside = tuple((JobId(job), int(token)) for job, token in said.get("beside", ()))
+        self.task = Task(JobId(said["job"]), int(said["token"]), str(said["step"]), beside) if said["job"] else None
         self._since_s = self._now()
 
     def breach(self, memory_bytes: int) -> str | None:

@@ -26,7 +26,7 @@ from node.domain.imaging import Instance, PatientIdentity, Series
 from node.domain.intake import ReceivedInstance
 from node.domain.lifecycle import Step
 from node.domain.reporting import ObjectKind, ReportedNumber, ReportObject
-from node.store.jobs import StepRecord
+from node.store.jobs import EndedStep, StepRecord
 
 STUDY = StudyUID("2.25.7001")
 SERIES = SeriesUID("2.25.7002")
@@ -140,6 +140,11 @@ def report_object(name: str = "a", kind: ObjectKind = ObjectKind.SUMMARY) -> Rep
 def step_record(step: Step = Step.COMPOSE, **changes: Any) -> StepRecord:
     """A step that ran for half a second."""
     return replace(StepRecord(step, datetime.now(UTC), 0.5, AuditOutcome.SUCCESS, {"objects": 1}), **changes)
+
+
+def ended() -> EndedStep:
+    """A step that has ended, and what the audit trail is told of it."""
+    return EndedStep(step_record(), (event(),))
 
 
 def structure_set(*references: str, series: str = CONTOURS, index: int = 0, **changes: Any) -> Dataset:

@@ -29,8 +29,9 @@ from node.domain.prediction import (
     Score,
     TrainingStatus,
 )
+from node.domain.reasons import ReasonCode
 from node.domain.reporting import Delivery, DeliveryOutcome, ObjectKind, Report, ReportedNumber, ReportObject
-from node.errors import StoreAway
+from node.errors import Refused, Rejected, StoreAway
 from node.store.blobs import Blob
 from node.store.folder_blobs import FolderBlobs
 
@@ -128,9 +129,21 @@ class FakePredictor:
     hook: Hook = nothing
     cases: list[Case] = field(default_factory=list)
     """What it was given."""
+    together: list[int] = field(default_factory=list)
+    """How many at once."""
+    hook_of_many: Hook = nothing
+    refuses: tuple[Case, ...] = ()
+    """Those that it finds unfit."""
 
     def warm(self) -> None:
         """Nothing to warm."""
+
+    def predict_many(self, cases: Sequence[Case]) -> tuple[Prediction | Rejected, ...]:
+        """As each alone."""
+        self.together.append(len(cases))
+        self.hook_of_many()
+        unfit = Refused(ReasonCode.INPUT_CONTRACT, "unfit")
+        return tuple(unfit if case in self.refuses else self.predict(case) for case in cases)
 
     def predict(self, case: Case) -> Prediction:
         """The same for everyone."""

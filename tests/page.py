@@ -23,6 +23,8 @@ from node.domain.reasons import Reason, ReasonCode
 from node.reports.case_document import case_document
 from node.reports.registry import WRITERS, resolve
 from node.settings import Settings, WebSettings
+from node.store.findings import Found
+from node.store.jobs import EndedStep
 from node.stores import Stores, open_database
 from node.web import passwords
 from node.web.app import make_app
@@ -116,16 +118,16 @@ def analysed(
         claim = page.stores.jobs.claim("worker 1")
         assert claim is not None
         for step in (Step.TRIAGE, Step.ASSEMBLE, Step.LOCATE_ROI, Step.GATHER_CLINICAL, Step.PREDICT):
-            page.stores.jobs.record_step(claim, factories.step_record(step))
+            page.stores.jobs.record_steps(claim, EndedStep(factories.step_record(step)))
         objects = [made for name in WRITERS for made in resolve(name).write(report)]
-        assert page.stores.findings.keep(claim, case_document(report), is_blinded=is_silent)
+        found = Found(case_document(report), is_blinded=is_silent)
     done = page.stores.results.commit(
         claim,
         objects,
         predictor=prediction.algorithm.name.lower() if prediction else "gtrnet",
         destinations=() if is_silent else ("archive",),
-        step=factories.step_record(),
-        event=factories.event(AuditAction.COMPOSED, job_id=claim.job_id),
+        steps=[EndedStep(factories.step_record(), (factories.event(AuditAction.COMPOSED, job_id=claim.job_id),))],
+        found=found,
     )
     assert done
     return claim.job_id

@@ -18,6 +18,7 @@ from node.errors import CeladonError, UsageError
 from node.housekeeping import tidy_in_background
 from node.settings import read_settings
 from node.stopping import StopRequest
+from node.store.jobs import Claim
 from node.stores import Stores
 from workers.analysis import Analysis
 from workers.bell import Bell
@@ -64,12 +65,14 @@ def _analyse(arguments: argparse.Namespace, stop: StopRequest) -> None:
     _announce(arguments, worker)
     analysis = Analysis(shop, worker, queues, _progress(arguments))
 
+    def another() -> Claim | None:
+        is_free = not stop.is_set() and shop.has_room()
+        return shop.stores.jobs.claim(worker, queues, is_beside=True) if is_free else None
+
     def work() -> bool:
-        if not shop.has_room():
-            return False
-        claim = shop.stores.jobs.claim(worker, queues)
+        claim = shop.stores.jobs.claim(worker, queues) if shop.has_room() else None
         if claim is not None:
-            analysis.run(claim)
+            analysis.run(claim, another)
         return claim is not None
 
     broker = settings.broker_url.get_secret_value()

@@ -31,6 +31,9 @@ from node.triage.rules import ROI_ATTRIBUTES
 COMPILED: Final = "compiled"
 """The folder in ``data_dir`` for compiled networks; it may be emptied at any time."""
 
+TOGETHER: Final = 4
+"""Cases that a GPU is given at once, unless the settings say otherwise."""
+
 
 def always() -> bool:
     """A CPU has room: what it lacks, the system says."""
@@ -53,6 +56,8 @@ class Workshop:
     notices: Sequence[NoticeObjectWriter] = ()
     has_room: Callable[[], bool] = always
     """Whether the device has memory for another case."""
+    together: int = 1
+    """How many cases that wait are predicted together."""
 
 
 def open_workshop(settings: Settings, wanted_device: str = device.CPU) -> Workshop:
@@ -86,6 +91,7 @@ def open_workshop(settings: Settings, wanted_device: str = device.CPU) -> Worksh
         destinations=destinations(settings),
         node_version=version("celadon"),
         notices=tuple(resolve_notice(name) for name in NOTICE_WRITERS),
+        together=settings.workers.together or (1 if chosen_device == device.CPU else TOGETHER),
         has_room=device.room(chosen_device, int(settings.workers.gpu_memory_gb * BYTES_PER_GB)),
     )
 

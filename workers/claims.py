@@ -1,4 +1,4 @@
-"""Claims: a right to a job or to deliveries, kept alive while somebody works and noticed when it is lost."""
+"""What keeps a right to a job or to deliveries alive while somebody works, and notices when it is lost."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -8,27 +8,12 @@ from typing import Final
 from node import log
 from node.domain.identifiers import JobId
 from node.errors import CeladonError, Retryable
-from node.store.jobs import Claim, JobStore
 
 HEARTBEAT_S: Final = 10.0
 
 
 class LeaseLost(CeladonError):
     """The job has moved on: a late slice came, or another worker took over. What was computed is discarded."""
-
-
-@contextmanager
-def held(claim: Claim, jobs: JobStore, interval_s: float = HEARTBEAT_S) -> Iterator[None]:
-    """Send heartbeats for ``claim`` in a thread of their own until the block ends or the claim is lost."""
-
-    def beat() -> bool:
-        is_ours = jobs.heartbeat(claim)
-        if not is_ours:
-            log.get().warning(log.LEASE_LOST, job_id=claim.job_id)
-        return is_ours
-
-    with renewed(beat, interval_s, "heartbeat", claim.job_id):
-        yield
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Protocol
 
@@ -12,8 +13,8 @@ from node.store.jobs import Claim
 class Progress(Protocol):
     """Hears what a worker is at."""
 
-    def at(self, claim: Claim, step: Step | None = None) -> None:
-        """A job was claimed, or a step of it begins."""
+    def at(self, claim: Claim, step: Step | None = None, beside: Collection[Claim] = ()) -> None:
+        """A job was claimed, or a step of it begins; those ``beside`` it would be lost with this process too."""
         ...
 
     def idle(self) -> None:
@@ -24,7 +25,7 @@ class Progress(Protocol):
 class Untold:
     """Nobody listens."""
 
-    def at(self, claim: Claim, step: Step | None = None) -> None:
+    def at(self, claim: Claim, step: Step | None = None, beside: Collection[Claim] = ()) -> None:
         """Say nothing."""
 
     def idle(self) -> None:
@@ -39,15 +40,16 @@ class Told:
         self._descriptor = descriptor
         os.set_blocking(descriptor, False)
 
-    def at(self, claim: Claim, step: Step | None = None) -> None:
+    def at(self, claim: Claim, step: Step | None = None, beside: Collection[Claim] = ()) -> None:
         """Say which job and step."""
-        self._say({"job": claim.job_id, "token": claim.token, "step": step.value if step else ""})
+        others = [[other.job_id, other.token] for other in beside]
+        self._say({"job": claim.job_id, "token": claim.token, "step": step.value if step else "", "beside": others})
 
     def idle(self) -> None:
         """Say that nothing is at hand."""
-        self._say({"job": "", "token": 0, "step": ""})
+        self._say({"job": "", "token": 0, "step": "", "beside": []})
 
-    def _say(self, what: dict[str, str | int]) -> None:
+    def _say(self, what: dict[str, object]) -> None:
         # A parent that is gone, or does not read, has no more to say about this process either.
         with suppress(BlockingIOError, BrokenPipeError):
             os.write(self._descriptor, json.dumps(what).encode() + b"\n")

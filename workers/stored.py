@@ -1,13 +1,18 @@
-"""The stored files of instances, as the steps read them: there, and what was received."""
+"""What is stored, as the steps read it: series as they are filed, files that are there and are what was received."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from node.domain.imaging import Instance
+from node.domain.identifiers import JobId, SeriesUID
+from node.domain.imaging import Instance, Series
 from node.domain.reasons import ReasonCode
+from node.domain.reporting import CITED_KINDS
 from node.errors import Quarantined, of_disk
 from node.store.blobs import BlobStore
+from node.store.jobs import FIRST_TOKEN, Claim
+from node.stores import Stores
+from workers.steps.correct import corrected
 
 
 def stored_file(instance: Instance) -> Path:
@@ -50,3 +55,23 @@ def require_intact(instances: Iterable[Instance]) -> None:
             raise Quarantined(
                 ReasonCode.STORED_FILE_DAMAGED, f"the file of instance {instance.uid} is not what was received"
             )
+
+
+def series_as_filed(stores: Stores, uid: SeriesUID) -> Series:
+    """A series of the patient whom the archive has it filed under."""
+    series = stores.inbox.series(uid)
+    return corrected(series, stores.identities.of(series.study_uid))
+
+
+def predecessors(stores: Stores, claim: Claim, replaces: Sequence[JobId] = ()) -> tuple[Path, ...]:
+    """The documents that those of ``claim`` take the place of, brought to this machine.
+
+    Of the version before it, of the series that it ``replaces``, and its own earlier notice.
+    """
+    # A job that is claimed for the first time has said nothing yet.
+    own = (claim.job_id,) if claim.token > FIRST_TOKEN else ()
+    replaced = [job for job in (claim.supersedes, *replaces, *own) if job is not None]
+    made = [record for job in replaced for record in stores.results.of(job)]
+    cited = tuple(record.path for record in made if record.kind in CITED_KINDS)
+    stores.blobs.bring(cited)
+    return cited

@@ -1,12 +1,12 @@
 """A predictor whose GPU may be full: tried again alone, and then on the CPU, where there is room."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from node import log
 from node.domain.coding import Anatomy
 from node.domain.ports import Predictor
 from node.domain.prediction import AlgorithmIdentity, Case, Prediction
-from node.errors import DeviceFull
+from node.errors import DeviceFull, Rejected
 
 
 class OnCpuInstead:
@@ -37,3 +37,7 @@ class OnCpuInstead:
             self._on_cpu = self._build()
             self._on_cpu.warm()
         return self._on_cpu.predict(case)
+
+    def predict_many(self, cases: Sequence[Case]) -> tuple[Prediction | Rejected, ...]:
+        """All on the GPU; whoever finds that there is no room for them together asks for one at a time."""
+        return self._first.predict_many(cases)

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, exists, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, insert, or_, select
 
 from node.domain.audit import AuditAction, AuditEvent, AuditOutcome
 from node.domain.identifiers import JobId
 from node.domain.lifecycle import JobState
 from node.errors import UsageError
 from node.store import audit
-from node.store.jobs import Claim, is_ours
+from node.store.jobs import Claim
 from node.store.session import Database
 from node.store.tables import findings, jobs, observations, unblindings
 
@@ -23,7 +23,15 @@ _COMMITTED: Final = tuple(
     state.value for state in (JobState.DELIVERING, JobState.DONE, JobState.RETRACTED, JobState.SUPERSEDED)
 )
 
-_FORGET: Final = tuple(delete(table).where(table.c.job_id == bindparam("job")) for table in (findings, observations))
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the page shows of a result."""
+
+    document: Document
+    """``summary`` is what a list shows of it, ``observed`` what is watched over time."""
+    is_blinded: bool = False
+    """Nobody is shown it before somebody has unblinded it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +50,6 @@ class FindingStore:
     def __init__(self, database: Database) -> None:
         """The findings in ``database``."""
         self._database = database
-
-    def keep(self, claim: Claim, document: Document, *, is_blinded: bool = False) -> bool:
-        """Keep what a claim has found; False when the claim has been lost. It counts once its results do.
-
-        ``document["summary"]`` is what a list shows of it, ``document["observed"]`` what is watched over time.
-        ``is_blinded``: nobody is shown it before somebody has unblinded it.
-        """
-        with self._database.write() as connection:
-            if connection.scalar(select(jobs.c.id).where(is_ours(claim))) is None:
-                return False
-            key = {"job_id": claim.job_id, "token": claim.token}
-            row = key | {"document": document, "is_blinded": is_blinded}
-            row["summary"] = str(document["summary"])[:LONGEST_SUMMARY]
-            for forget in _FORGET:
-                connection.execute(forget, {"job": claim.job_id})
-            connection.execute(insert(findings), row)
-            if (watched := document.get("observed")) is not None:
-                connection.execute(insert(observations), key | watched | {"at": datetime.now(UTC)})
-        return True
 
     def of(self, job_id: str) -> Document | None:
         """What was found for a job; None where there is nothing, nothing that was committed, or it is blinded."""
@@ -112,6 +101,16 @@ class FindingStore:
             for job_id in found:
                 _unblind(connection, job_id, who, words)
         return len(found)
+
+
+def keep(connection: Connection, claim: Claim, found: Found) -> None:
+    """Keep what a claim has found in the transaction of ``connection``, which commits its results."""
+    key = {"job_id": claim.job_id, "token": claim.token}
+    row = key | {"document": found.document, "is_blinded": found.is_blinded}
+    row["summary"] = str(found.document["summary"])[:LONGEST_SUMMARY]
+    connection.execute(insert(findings), row)
+    if (watched := found.document.get("observed")) is not None:
+        connection.execute(insert(observations), key | watched | {"at": datetime.now(UTC)})
 
 
 def is_hidden() -> ColumnElement[bool]:

@@ -135,6 +135,8 @@ class Claim:
     """The step that the claim before this one was at."""
     last_error: str = ""
     """What the claim before this one ended in, where somebody saw it."""
+    is_urgent: bool = False
+    """Whether it overtakes others."""
 
     @property
     def is_struck_out(self) -> bool:
@@ -239,15 +241,16 @@ class JobStore:
             _wake(connection, series_uid, JobState.WAITING, ReasonCode.AWAITING_SERIES, now)
         return True
 
-    def claim(self, worker: str, queues: Collection[Queue] = tuple(Queue)) -> Claim | None:
+    def claim(self, worker: str, queues: Collection[Queue] = tuple(Queue), *, is_beside: bool = False) -> Claim | None:
         """The next job in ``queues`` that nobody works on, or None: urgent ones first, of those the oldest.
 
         Whatever has waited for long has its turn among the urgent ones with every fourth claim. Takes over from dead
-        workers; three strikes quarantine.
+        workers; three strikes quarantine. ``is_beside``: for whoever has others at hand already, which a job that has
+        cost a worker before could take with it: none of those.
         """
         if self._database.is_locked_whole and not self._is_any_claimable(queues):
             return None
-        claim = self._claim(worker, queues)
+        claim = self._claim(worker, queues, is_beside=is_beside)
         if claim is not None:
             self._claims += 1
             hit(Failpoint.CLAIM_COMMITTED)
@@ -259,12 +262,15 @@ class JobStore:
             found = _claimable(datetime.now(UTC), self._abandoned(connection), queues)
             return connection.execute(found.limit(1)).first() is not None
 
-    def _claim(self, worker: str, queues: Collection[Queue]) -> Claim | None:
+    def _claim(self, worker: str, queues: Collection[Queue], *, is_beside: bool) -> Claim | None:
         by_age = self._claims % TURN_OF_THE_AGED == TURN_OF_THE_AGED - 1
         with self._database.write() as connection:
             # Only now: getting the write lock may have taken as long as a lease.
             now = datetime.now(UTC)
-            found = _in_order(_claimable(now, self._abandoned(connection), queues), now, by_age=by_age)
+            leases = () if is_beside else self._abandoned(connection)
+            found = _in_order(_claimable(now, leases, queues), now, by_age=by_age)
+            if is_beside:
+                found = found.where(jobs.c.strikes == 0)
             free = found.with_for_update(skip_locked=True, of=jobs)
             while (row := connection.execute(free).mappings().first()) is not None:
                 strikes = row["strikes"] + (JobState(row["state"]) is JobState.RUNNING)
@@ -291,15 +297,14 @@ class JobStore:
     def enter(self, claim: Claim, step: Step, *ended: EndedStep) -> bool:
         """Say that ``step`` begins, and what ``ended`` before it; False when the claim has been lost."""
         with self._database.write() as connection:
-            for one in ended:
-                _record(connection, claim, one)
+            record_steps(connection, claim, ended)
             values = {"job": claim.job_id, "claimed": claim.token, "begins": step.value, **_HELD}
             return _ENTER.run(connection, values).rowcount == 1
 
-    def record_step(self, claim: Claim, record: StepRecord, *events: AuditEvent) -> None:
-        """Add a step that has ended, where none begins, and what the audit trail says of it."""
+    def record_steps(self, claim: Claim, *ended: EndedStep) -> None:
+        """Add steps that have ended, where none begins, and what the audit trail says of them."""
         with self._database.write() as connection:
-            _record(connection, claim, EndedStep(record, events))
+            record_steps(connection, claim, ended)
 
     def siblings(self, series_uid: SeriesUID, modality: str) -> tuple[Sibling, ...]:
         """The newest job of every other series of the same patient, study and modality, in the order of their UIDs.
@@ -365,19 +370,21 @@ class JobStore:
             ring(connection, claim.job_id, queue)
         return True
 
-    def strike(self, job_id: JobId, token: int, actor: str, why: str) -> bool:
+    def strike(self, job_id: JobId, token: int, actor: str, why: str, *, step: str = "") -> bool:
         """Take a job back whose worker has ended at it, without waiting for the lease; False when it has moved on.
 
-        ``why`` is what people see when it is held for them after three of these; ``actor``: who saw the worker end.
+        ``why`` is what people see when it is held for them after three of these; ``actor``: who saw the worker end,
+        and at which ``step``, if it knows better than the database.
         """
         held = and_(jobs.c.id == job_id, jobs.c.token == token, jobs.c.state == JobState.RUNNING.value)
         with self._database.write() as connection:
             row = connection.execute(select(jobs).where(held).with_for_update()).mappings().first()
             if row is None:
                 return False
-            reason = Reason(ReasonCode.WORKER_ENDED, f"{row['step'] or 'no step'}: {why}")
+            reason = Reason(ReasonCode.WORKER_ENDED, f"{step or row['step'] or 'no step'}: {why}")
             values = {
                 "state": JobState.WAITING.value,
+                "step": step or row["step"],
                 "strikes": row["strikes"] + 1,
                 "lease_owner": "",
                 "not_before": None,
@@ -539,23 +546,22 @@ def _wake(connection: Connection, series_uid: SeriesUID, state: JobState, reason
     audit.append(connection, *(reopened(row.series_uid, row.id, now, why) for row in woken))
 
 
-def _record(connection: Connection, claim: Claim, ended: EndedStep) -> None:
-    insert_step(connection, claim, ended.record)
-    audit.append(connection, *ended.events)
-
-
-def insert_step(connection: Connection, claim: Claim, record: StepRecord) -> None:
-    """Add a finished step in the transaction of ``connection``."""
-    row = {
-        "job_id": claim.job_id,
-        "token": claim.token,
-        "step": record.step.value,
-        "started_at": record.started_at,
-        "seconds": record.seconds,
-        "outcome": record.outcome.value,
-        "details": record.details,
-    }
-    _INSERT_STEP.run(connection, row)
+def record_steps(connection: Connection, claim: Claim, ended: Sequence[EndedStep]) -> None:
+    """Add finished steps, and what the audit trail says of them, in the transaction of ``connection``."""
+    rows = [
+        {
+            "job_id": claim.job_id,
+            "token": claim.token,
+            "step": one.record.step.value,
+            "started_at": one.record.started_at,
+            "seconds": one.record.seconds,
+            "outcome": one.record.outcome.value,
+            "details": one.record.details,
+        }
+        for one in ended
+    ]
+    _INSERT_STEP.run_all(connection, rows)
+    audit.append(connection, *(event for one in ended for event in one.events))
 
 
 def supersede(connection: Connection, claim: Claim, now: datetime, replaces: Collection[JobId] = ()) -> None:
@@ -673,7 +679,7 @@ def _claimable(now: datetime, leases: Sequence[Lease], queues: Collection[Queue]
     of_the_dead = any_of(leases, jobs.c.id, jobs.c.token, jobs.c.lease_expires_at)
     abandoned = and_(jobs.c.state == JobState.RUNNING.value, of_the_dead)
     return (
-        select(jobs, series.c.study_uid)
+        select(jobs, series.c.study_uid, series.c.urgency)
         .join(series, series.c.series_uid == jobs.c.series_uid)
         .where(jobs.c.queue.in_([queue.value for queue in queues]), or_(waiting, abandoned))
     )
@@ -730,6 +736,7 @@ def _take(connection: Connection, row: RowMapping, worker: str, strikes: int, no
         strikes=strikes,
         last_step=row["step"],
         last_error=row["detail"] if row["reason"] == ReasonCode.WORKER_ENDED.name else "",
+        is_urgent=row["urgency"] > 0,
     )
 
 

@@ -20,13 +20,14 @@ from node.errors import NoRoom, RefusedAtDoor, Retryable, UsageError, of_disk
 from node.failpoints import Failpoint, hit
 from node.store import audit
 from node.store.blobs import Blob, BlobStore
+from node.store.findings import Found, keep
 from node.store.jobs import (
     Claim,
-    StepRecord,
+    EndedStep,
     conclude,
     give_back_if_changed,
-    insert_step,
     is_ours,
+    record_steps,
     supersede,
     withdraw_unsent,
 )
@@ -84,15 +85,16 @@ class ResultStore:
         *,
         predictor: str,
         destinations: Sequence[str],
-        step: StepRecord,
-        event: AuditEvent,
+        steps: Sequence[EndedStep],
         without: Mapping[str, Collection[ObjectKind]] = _EVERYTHING,
         replaces: Collection[JobId] = (),
+        found: Found | None = None,
     ) -> bool:
         """Commit the results of a claim: bytes first, then objects, outbox, state and audit in one transaction.
 
-        ``without`` names for a destination the kinds of object that it is not sent; ``replaces``: jobs of other series
-        of the study that are superseded by this one.
+        ``steps``: those that are not written down yet, the last of them that which made the objects. ``without`` names
+        for a destination the kinds of object that it is not sent; ``replaces``: jobs of other series of the study that
+        are superseded by this one; ``found``: for the page.
 
         False, and nothing written, when the claim has been lost or its input has changed.
 
@@ -104,7 +106,7 @@ class ResultStore:
             hit(Failpoint.RESULTS_BLOBS_WRITTEN)
             made = tuple(zip(objects, blobs, strict=True))
             wanted = _addressed(objects, destinations, without)
-            return self._commit(claim, made, predictor, wanted, step, event, replaces)
+            return self._commit(claim, made, predictor, wanted, steps, found, replaces)
 
     def _put(self, objects: Sequence[ReportObject]) -> list[Blob]:
         """The bytes of all, at once: most of the time a disk takes to say that they are safe, it waits for itself."""
@@ -119,8 +121,8 @@ class ResultStore:
         made: Sequence[tuple[ReportObject, Blob]],
         predictor: str,
         deliveries: Sequence[tuple[str, ReportObject]],
-        step: StepRecord,
-        event: AuditEvent,
+        steps: Sequence[EndedStep],
+        found: Found | None,
         replaces: Collection[JobId],
     ) -> bool:
         state = JobState.DELIVERING if deliveries else JobState.DONE
@@ -139,8 +141,9 @@ class ResultStore:
             if deliveries:
                 rows = [_delivery_row(claim.job_id, one, destination, now) for destination, one in deliveries]
                 connection.execute(insert(outbox), rows)
-            insert_step(connection, claim, step)
-            audit.append(connection, event)
+            record_steps(connection, claim, steps)
+            if found is not None:
+                keep(connection, claim, found)
             supersede(connection, claim, now, replaces)
             hit(Failpoint.RESULTS_BEFORE_COMMIT)
         hit(Failpoint.RESULTS_COMMITTED)

@@ -23,6 +23,7 @@ from node.domain.identifiers import InstanceUID, SeriesUID
 from node.domain.reporting import ReportObject
 from node.reports.registry import WRITERS, resolve
 from node.settings import PacsSettings, Settings
+from node.store.jobs import EndedStep
 from node.store.session import Database
 from node.stores import Stores
 from tests.factories import ct_slices, event, received, step_record
@@ -101,7 +102,9 @@ def _commit(stores: Stores, objects: Sequence[ReportObject], number: int) -> Non
     assert stores.jobs.complete(series, "bench", 2)
     claim = stores.jobs.claim("bench")
     assert claim
-    stores.results.commit(claim, objects, predictor="p", destinations=("orthanc",), step=step_record(), event=event())
+    stores.results.commit(
+        claim, objects, predictor="p", destinations=("orthanc",), steps=[EndedStep(step_record(), (event(),))]
+    )
 
 
 def _send_plainly(objects: Sequence[ReportObject], peer: Peer) -> None:

@@ -24,6 +24,7 @@ from node.domain.lifecycle import DeliveryState, JobState
 from node.domain.reporting import ObjectKind, ReportObject
 from node.failpoints import Failpoint
 from node.settings import Settings
+from node.store.jobs import EndedStep
 from node.stores import Stores
 from tests.engine import fresh_url
 from tests.factories import as_file, ct_slice, ct_slices, event, received, step_record
@@ -102,7 +103,7 @@ class Scene:
             assert claim
             objects = [self._object(uid, index) for index in range(OBJECTS)]
             kept = self.stores.results.commit(
-                claim, objects, predictor="p", destinations=("archive",), step=step_record(), event=event()
+                claim, objects, predictor="p", destinations=("archive",), steps=[EndedStep(step_record(), (event(),))]
             )
             assert kept
 

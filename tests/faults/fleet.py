@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -340,11 +341,11 @@ def poisoned(fleet: Fleet, each: int = 1, good: int = 50) -> None:
 
 
 @contextmanager
-def fleet_in(folder: Path, server: PrivatePostgresql, name: str) -> Iterator[Fleet]:
-    """A fleet of its own, at work."""
+def fleet_in(folder: Path, server: PrivatePostgresql, name: str, together: int = 1) -> Iterator[Fleet]:
+    """A fleet of its own, at work; ``together``: how many cases an analyser predicts at once."""
     url = new_database(server.url, name)
     with running_redis() as redis, Archive() as archive:
-        site = FleetSite(folder, url, archive.peer, broker_url=redis.url)
+        site = FleetSite(folder, url, archive.peer, broker_url=redis.url, together=together)
         with at_work(Fleet(site, archive, redis, server, Sender(site, name), Database(url))) as fleet:
             yield fleet
 
@@ -382,6 +383,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "worker stopped 60 s": Scenario(worker_stopped),
     "clocks 5 min apart": Scenario(clocks_differ),
     "3 poison among 50": Scenario(poisoned),
+    "the same, 4 together": Scenario(poisoned, partial(fleet_in, together=4)),
 }
 
 

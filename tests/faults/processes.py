@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -39,7 +38,7 @@ from tests.factories import as_file, ct_slice
 from tests.fakes import HERE, FakePredictor, FakeSegmenter, FakeSource
 from tests.faults import links
 from workers import __main__ as workers_command
-from workers import analysis, claims
+from workers import attempt, endings
 from workers.bootstrap import Workshop
 
 HOST: Final = "127.0.0.1"
@@ -82,6 +81,8 @@ class Site:
     port: int = field(default_factory=free_port)
     archive_settings: Mapping[str, object] = field(default_factory=dict)
     """Of the destination, besides its address."""
+    together: int = 1
+    """How many cases an analyser predicts at once."""
 
     def __post_init__(self) -> None:
         """Make the database."""
@@ -110,6 +111,7 @@ class Site:
             "CELADON_COMPLETION__QUIET_MIN_S": str(QUIET_MIN_S),
             "CELADON_COMPLETION__QUIET_MAX_S": str(QUIET_MAX_S),
             "CELADON_PACS": json.dumps({"archive": archive}),
+            "CELADON_WORKERS__TOGETHER": str(self.together),
             "CELADON_RULES": json.dumps([{"predictor": "fake", "when": {"RoiAnatomy": "pancreas"}}]),
         }
 
@@ -184,8 +186,8 @@ def fill(
     os.set_blocking(2, True)
     session._BUSY_TIMEOUT_S = busy_timeout_s  # type: ignore[misc]
     jobs.LEASE = outbox.LEASE = lease  # type: ignore[misc]
-    analysis.RETRY_AFTER = timedelta(seconds=0.3)  # type: ignore[misc]
-    analysis.held = partial(claims.held, interval_s=lease.total_seconds() / 4)  # type: ignore[attr-defined]
+    endings.RETRY_AFTER = timedelta(seconds=0.3)  # type: ignore[misc]
+    attempt.HEARTBEAT_S = lease.total_seconds() / 4  # type: ignore[attr-defined]
     workers_command.ANALYSE_INTERVAL_S = workers_command.DELIVER_INTERVAL_S = 0.05  # type: ignore[misc]
     workers_command.open_workshop = workshop
     if role is Role.LISTENER:
@@ -207,6 +209,7 @@ def workshop(settings: Settings, _device: str = "cpu") -> Workshop:
         writers=(DicomWriter(ObjectKind.SUMMARY), DicomWriter(ObjectKind.STRUCTURED_REPORT)),
         destinations=destinations(settings),
         node_version="0.0.0",
+        together=settings.workers.together or 1,
     )
 
 

@@ -11,7 +11,7 @@ from tests.servers import running_postgresql
 SAMPLE = {
     "redis killed": fleet.Scenario(fleet.broker_killed),
     "worker stopped": fleet.Scenario(partial(fleet.worker_stopped, seconds=2 * fleet.LEASE.total_seconds())),
-    "poison": fleet.Scenario(partial(fleet.poisoned, each=1, good=3)),
+    "poison, 3 together": fleet.Scenario(partial(fleet.poisoned, each=1, good=3), partial(fleet.fleet_in, together=3)),
     **hosts.SCENARIOS,
 }
 

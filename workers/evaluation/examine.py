@@ -16,7 +16,7 @@ from node.domain.coding import Anatomy
 from node.domain.imaging import Annotation, BoolArray, Roi, Series, Volume
 from node.domain.phase import PhaseVerdict
 from node.domain.ports import Predictor, Segmenter
-from node.domain.prediction import Prediction
+from node.domain.prediction import Case, Prediction
 from node.domain.reasons import Reason
 from node.errors import Rejected
 from node.triage import contract
@@ -25,7 +25,6 @@ from workers.evaluation.manifest import CohortCase
 from workers.steps.find_lesion import find_lesion
 from workers.steps.gather_clinical import gather_clinical
 from workers.steps.judge_phase import judge_phase
-from workers.steps.predict import predict
 from workers.steps.triage import triage
 
 
@@ -79,7 +78,7 @@ def examine(case: CohortCase, bench: Bench) -> Examined:
     roi = find_lesion(series, volume, () if bench.ignores_masks else drawn, bench.segmenters)
     phase = judge_phase(series, volume, roi.means_hu, [segmenter for segmenter, _ in bench.segmenters])
     clinical = gather_clinical(series, (RowSource(case.clinical), DicomHeaderSource()))
-    prediction = predict(bench.predictor, volume, roi, clinical)
+    prediction = bench.predictor.predict(Case(volume, roi, clinical))
     reference = _placed(volume, drawn, roi.anatomy) if bench.ignores_masks else None
     return Examined(
         volume=volume,

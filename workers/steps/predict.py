@@ -1,12 +1,12 @@
-"""Predict: run the predictor that the rules choose for this series and region."""
+"""Predict: run the predictor that the rules choose for a series and its region, for several cases at once."""
 
 from collections.abc import Mapping, Sequence
 
-from node.domain.clinical import ClinicalRecord
-from node.domain.imaging import Roi, Series, Volume
+from node import log
+from node.domain.imaging import Roi, Series
 from node.domain.ports import Predictor
 from node.domain.prediction import Case, Prediction
-from node.errors import UsageError
+from node.errors import CeladonError, Rejected, UsageError
 from node.settings import RuleSettings
 from node.triage import rules
 
@@ -26,10 +26,56 @@ def choose_predictor(
     return name, predictors[name]
 
 
-def predict(predictor: Predictor, volume: Volume, roi: Roi, clinical: ClinicalRecord) -> Prediction:
-    """What the predictor says about this lesion.
+class Together:
+    """Cases that are predicted at once, as soon as the first of them is asked for."""
 
-    Raises:
-        Refused: the input cannot be used.
-    """
-    return predictor.predict(Case(volume, roi, clinical))
+    def __init__(
+        self,
+        configured: Sequence[RuleSettings],
+        predictors: Mapping[str, Predictor],
+        cases: Sequence[tuple[Series, Case]],
+    ) -> None:
+        """``configured``: the rules that choose among ``predictors``."""
+        self._configured, self._predictors, self._cases = configured, predictors, cases
+        self._answers: dict[Case, Prediction | Rejected] = {}
+        self._asked: set[str] = set()
+
+    def predict(self, series: Series, case: Case) -> tuple[str, Prediction]:
+        """The name of the predictor that the rules choose, and what it says about this lesion.
+
+        Raises:
+            Refused: no rule matches, or the input cannot be used.
+            UsageError: a rule names a predictor that does not exist.
+        """
+        name, predictor = choose_predictor(self._configured, self._predictors, series, case.roi)
+        self._predict_all(name, predictor)
+        answer = self._answers.get(case)
+        if isinstance(answer, Rejected):
+            raise answer
+        return name, answer or predictor.predict(case)
+
+    def _predict_all(self, name: str, predictor: Predictor) -> None:
+        """Ask the predictor about all its cases, unless it has been asked or there is one alone."""
+        if name in self._asked:
+            return
+        self._asked.add(name)
+        cases = [case for series, case in self._cases if self._is_for(series, case, name)]
+        if len(cases) > 1:
+            self._answers |= _answers(predictor, cases)
+
+    def _is_for(self, series: Series, case: Case, name: str) -> bool:
+        try:
+            return choose_predictor(self._configured, self._predictors, series, case.roi)[0] == name
+        except CeladonError:
+            return False  # and says so when it is asked for
+
+
+def _answers(predictor: Predictor, cases: Sequence[Case]) -> dict[Case, Prediction | Rejected]:
+    """What the predictor says about all at once; nothing where that fails: each alone tells whose fault it is."""
+    try:
+        return dict(zip(cases, predictor.predict_many(cases), strict=True))
+    except Exception as exc:  # noqa: BLE001 — whatever is wrong with one is said of that one
+        log.get().warning(
+            log.NOT_TOGETHER, predictor=predictor.identity.name, count=len(cases), error=type(exc).__name__
+        )
+        return {}

@@ -19,6 +19,8 @@ from node.domain.access import Role
 from node.domain.audit import AuditAction
 from node.domain.identifiers import JobId
 from node.domain.reporting import ObjectKind
+from node.store.findings import Found
+from node.store.jobs import EndedStep
 from tests import factories
 from tests.page import HASHED, PASSWORD, PageUnderTest, furnished, open_page, waiting
 from tests.servers import require
@@ -93,11 +95,13 @@ def analysed_silently(page: PageUnderTest) -> JobId:
     assert claim is not None
     document = page.stores.findings.of(page.jobs["analysed"])
     assert document is not None
-    assert page.stores.findings.keep(claim, document, is_blinded=True)
+    found = Found(document, is_blinded=True)
     made = [factories.report_object("silent", ObjectKind.SUMMARY)]
     event = factories.event(AuditAction.COMPOSED, job_id=job)
     step = factories.step_record()
-    assert page.stores.results.commit(claim, made, predictor="gtrnet", destinations=(), step=step, event=event)
+    assert page.stores.results.commit(
+        claim, made, predictor="gtrnet", destinations=(), steps=[EndedStep(step, (event,))], found=found
+    )
     return job
 
 

@@ -18,7 +18,7 @@ from node.domain.reasons import Reason, ReasonCode
 from node.domain.reporting import ObjectKind
 from node.store.folder_blobs import FolderBlobs
 from node.store.inbox import SqlInbox
-from node.store.jobs import JobStore
+from node.store.jobs import EndedStep, JobStore
 from node.store.results import ResultStore
 from node.store.session import Database
 from tests.celadon_command import run
@@ -78,12 +78,16 @@ def _fill(node: Path, state: JobState) -> None:
     jobs.complete(SERIES, "test", 3)
     claim = jobs.claim("worker")
     assert claim is not None
-    jobs.record_step(claim, step_record(Step.TRIAGE))
+    jobs.record_steps(claim, EndedStep(step_record(Step.TRIAGE)))
     if state is JobState.DELIVERING:
         made = [report_object("a"), report_object("b", ObjectKind.STRUCTURED_REPORT)]
         results = ResultStore(database, blobs)
         results.commit(
-            claim, made, predictor="porcelain", destinations=["main"], step=step_record(), event=event(job_id=JOB)
+            claim,
+            made,
+            predictor="porcelain",
+            destinations=["main"],
+            steps=[EndedStep(step_record(), (event(job_id=JOB),))],
         )
     else:
         jobs.finish(claim, state, Reason(ReasonCode.ROI_NOT_FOUND, "nowhere"), event())

@@ -17,6 +17,7 @@ from node.errors import UsageError
 from node.reports.sr import StructuredReportWriter
 from node.retraction import retract
 from node.settings import Settings
+from node.store.jobs import EndedStep
 from node.store.session import Database
 from node.stores import Stores
 from tests.factories import event, received, report_object, step_record
@@ -54,8 +55,7 @@ class Site:
             objects,
             predictor="gtrnet",
             destinations=tuple(self.settings.kinds_without),
-            step=step_record(),
-            event=event(),
+            steps=[EndedStep(step_record(), (event(),))],
             without=self.settings.kinds_without,
         )
         return claim.job_id

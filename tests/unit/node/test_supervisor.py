@@ -18,11 +18,12 @@ import pytest
 
 from node import log, supervisor
 from node.domain.identifiers import JobId
-from node.errors import Fatal, UsageError
+from node.errors import Fatal, Retryable, UsageError
 from node.settings import ClinicalSettings, Hl7Settings, Settings, WorkersSettings, read_settings
 from node.store.audit import AuditTrail
+from node.store.counters import Counted
 from node.stores import open_database
-from node.supervisor import Role, Supervisor, _Child, roles
+from node.supervisor import Role, Supervisor, _Child, _Striker, roles
 from node.watch import Limits, Task
 from tests.syslog_receivers import SmallReceiver, certificates
 
@@ -476,3 +477,34 @@ def test_the_audit_repository_hears_that_the_node_starts_and_stops(tmp_path: Pat
     told = b"".join(receiver.messages)
     assert b'csd-code="110120"' in told, "Application Start"
     assert b'csd-code="110121"' in told, "Application Stop"
+
+
+class Struck:
+    """A job store that takes jobs back; ``away``: its database cannot be reached for this one."""
+
+    def __init__(self, away: str = "") -> None:
+        """Nothing was taken back yet."""
+        self._away = away
+        self.taken: list[tuple[str, int, str, str]] = []
+
+    def strike(self, job_id: JobId, token: int, _actor: str, why: str, *, step: str) -> bool:
+        """Take one back."""
+        if job_id == self._away:
+            raise Retryable("the link is cut")
+        self.taken.append((job_id, token, step, why))
+        return True
+
+
+class Counting:
+    """Counters that nobody reads."""
+
+    def add(self, _counted: Counted) -> None:
+        """Nothing."""
+
+
+def test_everything_that_a_process_had_at_hand_is_taken_back() -> None:
+    """With a strike each: nobody knows whose fault it was. One that cannot be written leaves the others theirs."""
+    task = Task(JobId("a"), 7, "predict", ((JobId("b"), 3), (JobId("c"), 1)))
+    jobs = Struck(away="b")
+    _Striker(jobs, Counting()).strike(task, "SIGSEGV")  # type: ignore[arg-type]
+    assert jobs.taken == [("a", 7, "predict", "SIGSEGV"), ("c", 1, "predict", "SIGSEGV, beside a")]

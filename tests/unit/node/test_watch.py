@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from node.watch import Limits, Lines, Watch, end_family, ended_by, memory_by_default, memory_of
+from node.domain.identifiers import JobId
+from node.watch import Limits, Lines, Task, Watch, end_family, ended_by, memory_by_default, memory_of
 
 LIMITS = Limits(memory_bytes=2**30, step_s=60.0)
 PARENT = """
@@ -60,6 +61,15 @@ def test_too_much_memory_ends_a_process_whatever_it_is_at() -> None:
     watch = Watch(LIMITS)
     assert watch.breach(2**30) is None
     assert watch.breach(2**30 + 1) == "more than 1.0 GiB of memory"
+
+
+def test_what_stands_beside_is_known_too() -> None:
+    """Until the process says something else."""
+    watch = Watch(LIMITS)
+    watch.heard(at("predict") | {"beside": [["b", 2], ["c", 1]]})
+    assert watch.task == Task(JobId("a"), 3, "predict", ((JobId("b"), 2), (JobId("c"), 1)))
+    watch.heard(at("compose"))
+    assert watch.task == Task(JobId("a"), 3, "compose")
 
 
 def test_what_is_not_about_work_is_left_alone() -> None:

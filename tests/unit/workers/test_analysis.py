@@ -3,7 +3,8 @@
 import errno
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from pydantic import SecretStr
 from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate
 from pydicom.uid import RLELossless
+from sqlalchemy import text
 
 from node import log
 from node.clinical.entered import entered
@@ -63,6 +65,7 @@ from tests.fakes import (
 )
 from workers.analysis import Analysis
 from workers.bootstrap import Workshop
+from workers.progress import Progress, Untold
 
 QUOTED = "xyzzy^Anna"
 """What an error message quotes, and nobody may see."""
@@ -100,6 +103,7 @@ class Site:
     more_sources: tuple[str, ...] = ()
     """Stored sources that are asked after the fake."""
     broker_url: str = ""
+    together: int = 1
 
     def __post_init__(self) -> None:
         """Open the store."""
@@ -132,6 +136,7 @@ class Site:
             destinations={name: FakeDestination(name) for name in self.destinations},
             node_version="0.1.0",
             notices=self.notices,
+            together=self.together,
         )
         return Analysis(shop, "worker 1")
 
@@ -1171,9 +1176,12 @@ class Listener:
 
     told: list[str] = field(default_factory=list)
 
-    def at(self, claim: Claim, step: Step | None = None) -> None:
+    beside: list[int] = field(default_factory=list)
+
+    def at(self, claim: Claim, step: Step | None = None, beside: Collection[Claim] = ()) -> None:
         """A job, or a step of it."""
         self.told.append(step.value if step else claim.job_id)
+        self.beside.append(len(beside))
 
     def idle(self) -> None:
         """Nothing."""
@@ -1214,3 +1222,128 @@ def test_a_parent_is_told_of_every_step(site: Site) -> None:
     assert claim is not None
     Analysis(site.analysis._shop, "worker", progress=listener).run(claim)
     assert listener.told == [claim.job_id, *(step.value for step in ANALYSED), "idle"]
+
+
+# Several together
+
+
+SIDE_BY_SIDE = tuple(SeriesUID(f"2.25.880{number}") for number in range(3))
+SECOND, THIRD = SIDE_BY_SIDE[1:]
+
+
+@pytest.fixture
+def crowd(tmp_path: Path) -> Site:
+    """Three patients' series wait for a worker that takes three together."""
+    site = Site(tmp_path / "crowd", together=3)
+    for number, uid in enumerate(SIDE_BY_SIDE):
+        site.receive(*ct_slices(6, series=uid, StudyInstanceUID=f"2.25.881{number}", PatientID=f"PAT-{number}"))
+        site.complete(uid)
+    return site
+
+
+def run_together(site: Site, progress: Progress | None = None) -> Claim:
+    """Bring the oldest job to an end, and those that the worker takes beside it."""
+    claim = site.stores.jobs.claim("worker 1")
+    assert claim is not None
+    analysis = Analysis(site.analysis._shop, "worker 1", progress=progress or Untold())
+    analysis.run(claim, lambda: site.stores.jobs.claim("worker 1", is_beside=True))
+    return claim
+
+
+def ends(site: Site) -> list[JobState]:
+    """What became of the three."""
+    return [site.version(1, uid).state for uid in SIDE_BY_SIDE]
+
+
+def test_cases_that_wait_are_predicted_together(crowd: Site) -> None:
+    """Once, each with its own steps, its own result, and nothing left at hand."""
+    run_together(crowd)
+    assert crowd.predictor.together == [3]
+    assert ends(crowd) == [JobState.DELIVERING] * 3
+    for uid in SIDE_BY_SIDE:
+        assert crowd.steps(crowd.version(1, uid)) == [(step, AuditOutcome.SUCCESS) for step in ANALYSED]
+    assert [report.series.uid for report in crowd.writer.reports] == list(SIDE_BY_SIDE)
+    assert [thread for thread in threading.enumerate() if thread.name == "heartbeat"] == []
+
+
+def test_a_parent_knows_all_that_would_be_lost(crowd: Site) -> None:
+    """Each new one stands beside those before it; towards the end there are fewer."""
+    listener = Listener()
+    run_together(crowd, listener)
+    examining, reporting = 5, 2
+    assert listener.beside == [0] * examining + [1] * examining + [2] * examining + [
+        *[2] * reporting, *[1] * reporting, *[0] * reporting,
+    ]  # fmt: skip
+    assert listener.told[-1] == "idle"
+
+
+def test_no_more_are_taken_together_than_may_be(crowd: Site) -> None:
+    """The third waits for its turn."""
+    crowd.together = 2
+    run_together(crowd)
+    assert crowd.predictor.together == [2]
+    assert ends(crowd) == [JobState.DELIVERING, JobState.DELIVERING, JobState.WAITING]
+
+
+def test_one_that_is_refused_makes_room_for_nobody_and_holds_up_nobody(crowd: Site) -> None:
+    """Before it is predicted, or when it is."""
+    crowd.receive(ct_slice(6, series=SECOND, StudyInstanceUID="2.25.8811", PatientID="PAT-9"))
+    crowd.complete(SECOND)
+    run_together(crowd)
+    assert ends(crowd) == [JobState.DELIVERING, JobState.QUARANTINED, JobState.DELIVERING]
+    assert crowd.predictor.together == [2]
+
+
+def test_one_that_moves_on_is_lost_alone(crowd: Site) -> None:
+    """A late slice of one comes while all are predicted."""
+    late = ct_slice(6, series=SECOND, StudyInstanceUID="2.25.8811", PatientID="PAT-1")
+    crowd.predictor.hook_of_many = lambda: crowd.receive(late)
+    run_together(crowd)
+    assert ends(crowd) == [JobState.DELIVERING, JobState.COLLECTING, JobState.DELIVERING]
+
+
+def test_what_has_cost_a_worker_is_done_alone(crowd: Site) -> None:
+    """It stands beside nobody, and nobody beside it."""
+    taken = crowd.stores.jobs.claim("worker 2")
+    assert taken is not None
+    assert taken.series_uid == SIDE_BY_SIDE[0]
+    assert crowd.stores.jobs.strike(taken.job_id, taken.token, "supervisor", "SIGSEGV", step="predict")
+    run_together(crowd)
+    assert crowd.predictor.together == []
+    assert ends(crowd) == [JobState.DELIVERING, JobState.WAITING, JobState.WAITING]
+    with crowd.stores.database.write() as connection:
+        connection.execute(text("UPDATE jobs SET strikes = 1 WHERE series_uid = :uid"), {"uid": THIRD})
+    run_together(crowd)
+    assert crowd.predictor.together == []
+    assert ends(crowd) == [JobState.DELIVERING, JobState.DELIVERING, JobState.WAITING]
+
+
+def test_an_urgent_case_waits_for_nobody(crowd: Site) -> None:
+    """It is not kept until others are ready too."""
+    with crowd.stores.database.write() as connection:
+        connection.execute(text("UPDATE series SET urgency = 1 WHERE series_uid = :uid"), {"uid": THIRD})
+    run_together(crowd)
+    assert crowd.predictor.together == []
+    assert ends(crowd) == [JobState.WAITING, JobState.WAITING, JobState.DELIVERING]
+
+
+def test_a_database_that_is_away_for_a_moment_costs_no_case(crowd: Site) -> None:
+    """What is at hand is brought to its end."""
+    claim = crowd.stores.jobs.claim("worker 1")
+    assert claim is not None
+    crowd.analysis.run(claim, raising(Retryable("the link is cut")))
+    assert ends(crowd) == [JobState.DELIVERING, JobState.WAITING, JobState.WAITING]
+
+
+def test_what_breaks_a_batch_is_the_fault_of_one(crowd: Site) -> None:
+    """The others have their results, and it says what is wrong with it."""
+    crowd.predictor.hook_of_many = raising(ZeroDivisionError())
+    hooks = iter((nothing, raising(ZeroDivisionError()), nothing))
+
+    def break_at_the_second() -> None:
+        next(hooks)()
+
+    crowd.predictor.hook = break_at_the_second
+    run_together(crowd)
+    assert ends(crowd) == [JobState.DELIVERING, JobState.QUARANTINED, JobState.DELIVERING]
+    assert crowd.version(1, SECOND).reason == ReasonCode.INTERNAL.name

@@ -13,6 +13,7 @@ from node.domain.reasons import Reason, ReasonCode
 from node.domain.reporting import Delivery, DeliveryOutcome, ObjectKind
 from node.settings import FolderSettings, IdentityCheck, PacsSettings, Settings
 from node.store import outbox
+from node.store.jobs import EndedStep
 from node.store.session import Database
 from node.stores import Stores
 from tests.factories import SERIES, ct_slices, event, received, report_object, step_record
@@ -33,7 +34,7 @@ def opened(folder: Path, **pacs: Any) -> tuple[Settings, Stores]:
     claim = stores.jobs.claim("worker")
     assert claim
     assert stores.results.commit(
-        claim, [report_object()], predictor="p", destinations=tuple(pacs), step=step_record(), event=event()
+        claim, [report_object()], predictor="p", destinations=tuple(pacs), steps=[EndedStep(step_record(), (event(),))]
     )
     return settings, stores
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from node.domain.identifiers import JobId, SeriesUID, StudyUID
@@ -13,17 +14,17 @@ CLAIM = Claim(JobId("a"), SeriesUID("1.3"), StudyUID("1.4"), 1, 7, "m", datetime
 
 
 def test_a_job_a_step_and_the_end_are_a_line_each() -> None:
-    """With the token, so that what is taken back is this claim and no later one."""
+    """With the token, so that what is taken back is this claim and no later one; and whatever else is at hand."""
     reader, writer = os.pipe()
     told = Told(writer)
     told.at(CLAIM)
-    told.at(CLAIM, Step.PREDICT)
+    told.at(CLAIM, Step.PREDICT, [replace(CLAIM, job_id=JobId("b"), token=3)])
     told.idle()
     lines = [json.loads(line) for line in os.read(reader, 4096).splitlines()]
     assert lines == [
-        {"job": "a", "token": 7, "step": ""},
-        {"job": "a", "token": 7, "step": "predict"},
-        {"job": "", "token": 0, "step": ""},
+        {"job": "a", "token": 7, "step": "", "beside": []},
+        {"job": "a", "token": 7, "step": "predict", "beside": [["b", 3]]},
+        {"job": "", "token": 0, "step": "", "beside": []},
     ]
 
 

@@ -11,6 +11,7 @@ from node.domain.imaging import PatientIdentity
 from node.domain.lifecycle import Step
 from node.store.clinical import ClinicalStore
 from node.store.clinical_status import Answers, ClinicalStatus, clinical_status
+from node.store.jobs import EndedStep
 from tests.factories import step_record
 from tests.unit.node.store.conftest import Store
 
@@ -78,7 +79,7 @@ def test_who_answered_and_who_did_not_is_read_from_the_analyses(store: Store) ->
         ),
         strict=True,
     ):
-        store.jobs.record_step(claim, step_record(Step.GATHER_CLINICAL, started_at=at, details=details))
+        store.jobs.record_steps(claim, EndedStep(step_record(Step.GATHER_CLINICAL, started_at=at, details=details)))
     assert clinical_status(store.database).sources == (
         Answers("dicom-header", moments[2], 3),
         Answers("fhir", moments[2], 1, "Condition HTTP_403"),

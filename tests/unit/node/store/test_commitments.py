@@ -10,7 +10,7 @@ from node.domain.lifecycle import DeliveryState, JobState
 from node.domain.reasons import Reason, ReasonCode
 from node.domain.reporting import Commitment, CommitmentReport, DeliveryOutcome, ObjectKind, ReportVerdict
 from node.store.commitments import Commitments
-from node.store.jobs import Claim
+from node.store.jobs import Claim, EndedStep
 from tests.factories import event, report_object, step_record
 from tests.unit.node.store.conftest import Store
 
@@ -26,7 +26,7 @@ def stored(store: Store, *destinations: str) -> Claim:
     claim = store.claimed()
     made = [report_object(kind.name, kind) for kind in list(ObjectKind)[:2]]
     kept = store.results.commit(
-        claim, made, predictor="p", destinations=destinations, step=step_record(), event=event()
+        claim, made, predictor="p", destinations=destinations, steps=[EndedStep(step_record(), (event(),))]
     )
     assert kept
     for name in destinations:
@@ -205,7 +205,7 @@ def test_what_a_newer_version_has_replaced_is_not_waited_for(store: Store) -> No
     store.complete()
     new = store.claim()
     store.results.commit(
-        new, [report_object("n")], predictor="p", destinations=("pacs",), step=step_record(), event=event()
+        new, [report_object("n")], predictor="p", destinations=("pacs",), steps=[EndedStep(step_record(), (event(),))]
     )
     assert states(store, old) == [STORED] * 2
     gone = commitment.references[0][1]

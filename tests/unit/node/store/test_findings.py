@@ -1,54 +1,54 @@
 """Findings count while the claim that made them does."""
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from node.domain.audit import AuditAction
 from node.domain.identifiers import JobId
 from node.errors import UsageError
-from node.store.findings import FindingStore
+from node.store.findings import LONGEST_SUMMARY, FindingStore, Found
+from node.store.jobs import Claim
 from tests import factories
 from tests.unit.node.store.conftest import Store
 
+OBSERVED = {
+    "digest": "d", "conclusion": "CT3", "scores": {"T3": 0.6}, "inputs": {"hu_mean": 90.0}, "scanner": "S",
+    "kernel": "K", "used": 3, "imputed": 1,
+}  # fmt: skip
 DOCUMENT = {"summary": "cT3 62.1 %", "scores": [{"probability": 0.621}]}
 
 
-def test_a_finding_counts_once_its_results_are_committed(store: Store) -> None:
-    """Not before: what may still be thrown away is not shown."""
-    findings, claim = FindingStore(store.database), store.claimed()
-    assert findings.keep(claim, DOCUMENT)
-    assert findings.of(claim.job_id) is None
-    assert store.results.commit(
-        claim, [], predictor="gtrnet", destinations=(), step=factories.step_record(),
-        event=factories.event(AuditAction.COMPOSED),
+def commits(store: Store, claim: Claim, found: Found) -> bool:
+    """Whether the results of ``claim`` are committed, and what was found with them."""
+    return store.results.commit(
+        claim, [], predictor="gtrnet", destinations=(), steps=[factories.ended()], found=found,
     )  # fmt: skip
-    assert findings.of(claim.job_id) == DOCUMENT
-
-
-def test_whoever_has_lost_the_claim_keeps_nothing(store: Store) -> None:
-    """Another worker is at it."""
-    findings, claim = FindingStore(store.database), store.claimed()
-    store.receive_late()
-    assert not findings.keep(claim, DOCUMENT)
-
-
-def test_the_second_attempt_replaces_the_first(store: Store) -> None:
-    """One finding a job."""
-    findings, claim = FindingStore(store.database), store.claimed()
-    assert findings.keep(claim, DOCUMENT)
-    assert findings.keep(claim, DOCUMENT | {"summary": "x" * 200})
-    assert store.count("findings") == 1
 
 
 def committed(store: Store, *, is_blinded: bool = False) -> JobId:
     """A result that counts."""
     claim = store.claimed()
-    assert FindingStore(store.database).keep(claim, DOCUMENT, is_blinded=is_blinded)
-    assert store.results.commit(
-        claim, [], predictor="gtrnet", destinations=(), step=factories.step_record(),
-        event=factories.event(AuditAction.COMPOSED),
-    )  # fmt: skip
+    assert commits(store, claim, Found(DOCUMENT, is_blinded=is_blinded))
     return claim.job_id
+
+
+def test_a_finding_is_there_with_its_results(store: Store) -> None:
+    """Its summary no longer than a list has room for."""
+    findings, claim = FindingStore(store.database), store.claimed()
+    assert findings.of(claim.job_id) is None
+    assert commits(store, claim, Found(DOCUMENT | {"summary": "x" * 200}))
+    assert findings.of(claim.job_id) == DOCUMENT | {"summary": "x" * 200}
+    with store.database.read() as connection:
+        assert connection.scalar(text("SELECT summary FROM findings")) == "x" * LONGEST_SUMMARY
+
+
+def test_whoever_has_lost_the_claim_keeps_nothing(store: Store) -> None:
+    """Another worker is at it."""
+    claim = store.claimed()
+    store.receive_late()
+    assert not commits(store, claim, Found(DOCUMENT | {"observed": OBSERVED}))
+    assert store.count("findings") == store.count("observations") == 0
 
 
 def test_a_blinded_finding_is_nobodys_until_somebody_with_a_name_says_why(store: Store) -> None:
@@ -96,12 +96,7 @@ def test_who_unblinded_what_cannot_be_changed(store: Store) -> None:
 
 
 def test_what_is_watched_is_kept_beside_it(store: Store) -> None:
-    """One row a result; the second attempt's replaces the first's."""
-    findings, claim = FindingStore(store.database), store.claimed()
-    watched = {
-        "digest": "d", "conclusion": "CT3", "scores": {"T3": 0.6}, "inputs": {"hu_mean": 90.0}, "scanner": "S",
-        "kernel": "K", "used": 3, "imputed": 1,
-    }  # fmt: skip
-    assert findings.keep(claim, DOCUMENT | {"observed": watched})
-    assert findings.keep(claim, DOCUMENT | {"observed": watched})
+    """One row a result."""
+    claim = store.claimed()
+    assert commits(store, claim, Found(DOCUMENT | {"observed": OBSERVED}))
     assert store.count("observations") == 1

@@ -2,7 +2,7 @@
 
 from node.domain.audit import AuditAction
 from node.store.identities import Identities
-from node.store.jobs import Claim
+from node.store.jobs import Claim, EndedStep
 from tests.factories import STUDY, event, report_object, step_record
 from tests.unit.node.store.conftest import Store
 
@@ -13,7 +13,7 @@ def delivering(store: Store) -> Claim:
     """A job whose object is on its way."""
     claim = store.claimed()
     assert store.results.commit(
-        claim, [report_object()], predictor="p", destinations=("pacs",), step=step_record(), event=event()
+        claim, [report_object()], predictor="p", destinations=("pacs",), steps=[EndedStep(step_record(), (event(),))]
     )
     return claim
 
@@ -43,7 +43,11 @@ def test_the_same_correction_changes_nothing_twice(store: Store) -> None:
     assert not identities.correct(first.series_uid, CHANGE, "pacs")
     second = store.claim()
     store.results.commit(
-        second, [report_object("b")], predictor="p", destinations=("pacs",), step=step_record(), event=event()
+        second,
+        [report_object("b")],
+        predictor="p",
+        destinations=("pacs",),
+        steps=[EndedStep(step_record(), (event(),))],
     )
     assert not identities.correct(first.series_uid, CHANGE, "pacs")
     assert store.count("identity_corrections") == 1

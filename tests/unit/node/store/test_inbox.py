@@ -16,6 +16,7 @@ from node.domain.reasons import Reason, ReasonCode
 from node.errors import RefusedAtDoor, Retryable
 from node.store.folder_blobs import FolderBlobs
 from node.store.group_commit import GroupCommit
+from node.store.jobs import EndedStep
 from tests.factories import (
     CONTOURS,
     PATIENT,
@@ -46,7 +47,11 @@ def commit(store: Store, name: str = "a", *destinations: str) -> None:
     claim = store.claim()
     made = [report_object(name)]
     assert store.results.commit(
-        claim, made, predictor="p", destinations=destinations, step=step_record(), event=event(job_id=claim.job_id)
+        claim,
+        made,
+        predictor="p",
+        destinations=destinations,
+        steps=[EndedStep(step_record(), (event(job_id=claim.job_id),))],
     )
 
 
@@ -205,7 +210,7 @@ def test_a_claim_that_was_taken_back_commits_nothing(store: Store) -> None:
     """The result of the incomplete series is discarded, whichever state the job is in by then."""
     old = store.claimed()
     store.receive_late()
-    late = {"predictor": "p", "destinations": ["pacs"], "step": step_record(), "event": event()}
+    late = {"predictor": "p", "destinations": ["pacs"], "steps": [EndedStep(step_record(), (event(),))]}
     assert not store.results.commit(old, [report_object()], **late)
     store.complete()
     assert not store.results.commit(old, [report_object()], **late)
@@ -368,7 +373,7 @@ def analyse(store: Store) -> None:
         return
     seen = tuple(sorted(one.uid for one in store.inbox.series(SERIES).instances))
     made = report_object(f"{claim.job_id} {seen}")
-    store.results.commit(claim, [made], predictor="p", destinations=(), step=step_record(), event=event())
+    store.results.commit(claim, [made], predictor="p", destinations=(), steps=[EndedStep(step_record(), (event(),))])
 
 
 def test_an_instance_without_numbers_comes_back_without_numbers(store: Store) -> None:

@@ -15,7 +15,7 @@ from node.domain.lifecycle import JobState, Queue, Step
 from node.domain.reasons import Reason, ReasonCode
 from node.errors import UsageError
 from node.store.inbox import _NEEDS_PRUNED
-from node.store.jobs import _INPUT, LEASE, STRIKES, TURN_OF_THE_AGED, Claim, struck_out
+from node.store.jobs import _INPUT, LEASE, STRIKES, TURN_OF_THE_AGED, Claim, EndedStep, struck_out
 from node.store.session import ring
 from tests.factories import PATIENT, SERIES, STUDY, ct_slice, event, received, received_contour, report_object
 from tests.factories import step_record as ran
@@ -35,7 +35,9 @@ def end(store: Store, claim: Claim, state: JobState = JobState.NOT_ANALYSED) -> 
 def commit(store: Store, claim: Claim, *destinations: str) -> bool:
     """Commit one object for a claim."""
     made = [report_object(claim.job_id)]
-    return store.results.commit(claim, made, predictor="p", destinations=destinations, step=ran(), event=event())
+    return store.results.commit(
+        claim, made, predictor="p", destinations=destinations, steps=[EndedStep(ran(), (event(),))]
+    )
 
 
 # completion
@@ -461,7 +463,7 @@ def test_steps_are_kept_in_order_with_their_times(store: Store) -> None:
     claim = store.claimed()
     steps = (ran(Step.TRIAGE), ran(Step.ASSEMBLE, outcome=AuditOutcome.REFUSED, details={"reason": "X"}))
     for one in steps:
-        store.jobs.record_step(claim, one, event(job_id=FIRST))
+        store.jobs.record_steps(claim, EndedStep(one, (event(job_id=FIRST),)))
     assert store.jobs.steps(FIRST) == steps
     assert len(store.audit.events(job_id=FIRST)) == 4
 
@@ -649,6 +651,36 @@ def test_a_worker_that_was_seen_to_end_costs_no_lease(store: Store) -> None:
     assert not store.jobs.strike(claim.job_id, claim.token, "supervisor", "SIGSEGV")
     told = store.audit.events(job_id=claim.job_id)
     assert [one.details["detail"] for one in told if one.reason is ReasonCode.WORKER_ENDED] == ["predict: SIGSEGV"]
+
+
+def test_whoever_saw_a_worker_end_knows_best_at_which_step(store: Store) -> None:
+    """A step that was too short to be written down while it lasted."""
+    claim = store.claimed()
+    assert store.jobs.strike(claim.job_id, claim.token, "supervisor", "SIGSEGV", step="triage")
+    again = store.claim()
+    assert (again.last_step, again.last_error) == ("triage", "triage: SIGSEGV")
+
+
+def test_beside_others_only_what_never_cost_a_worker_is_claimed(store: Store) -> None:
+    """Neither a job with a strike nor one of a dead worker."""
+    now = datetime.now(UTC)
+    for number, strikes in enumerate((1, 0)):
+        waiting_since(store, f"2.25.72{number}", now + timedelta(seconds=number))
+        store.change("UPDATE jobs SET strikes = :n WHERE series_uid = :uid", n=strikes, uid=f"2.25.72{number}")
+    taken = store.jobs.claim("w", is_beside=True)
+    assert taken is not None
+    assert taken.series_uid == "2.25.721"
+    store.change("UPDATE jobs SET lease_expires_at = :then WHERE state = 'running'", then=now - timedelta(hours=1))
+    assert store.jobs.claim("w", is_beside=True) is None
+    assert store.claim().strikes == 1
+
+
+def test_a_claim_says_whether_it_is_urgent(store: Store) -> None:
+    """Whoever takes several together does not keep it waiting."""
+    now = datetime.now(UTC)
+    waiting_since(store, "2.25.730", now, urgent=True)
+    waiting_since(store, "2.25.731", now)
+    assert [store.claim().is_urgent for _ in range(2)] == [True, False]
 
 
 def test_a_job_that_struck_out_says_what_the_last_worker_ended_in(store: Store) -> None:

@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text, update
 
-from node.domain.audit import AuditAction
 from node.domain.identifiers import JobId
 from node.domain.outcome import Outcome
 from node.domain.verdict import Verdict, VerdictKind
@@ -36,8 +35,7 @@ def analysed(store: Store, *, is_blinded: bool = False) -> JobId:
     assert FindingStore(store.database).keep(claim, document, is_blinded=is_blinded)
     assert Monitoring(store.database).observations(LONG_AGO, later()) == ()
     assert store.results.commit(
-        claim, [], predictor="porcelain", destinations=(), step=factories.step_record(),
-        event=factories.event(AuditAction.COMPOSED),
+        claim, [], predictor="porcelain", destinations=(), steps=[factories.ended()],
     )  # fmt: skip
     return claim.job_id
 

@@ -9,7 +9,7 @@ from node.domain.audit import AuditAction, AuditOutcome
 from node.domain.lifecycle import DeliveryState, JobState
 from node.domain.reasons import Reason, ReasonCode
 from node.domain.reporting import Delivery, DeliveryOutcome, ObjectKind
-from node.store.jobs import Claim
+from node.store.jobs import Claim, EndedStep
 from node.store.outbox import LONGEST_WAIT, wait_after
 from tests.factories import SERIES, event, report_object, step_record
 from tests.unit.node.store.conftest import Store
@@ -27,7 +27,7 @@ def committed(store: Store, *destinations: str, series: str = SERIES, late: bool
         claim = store.claimed(series=series)
     made = [report_object(f"{claim.job_id} {kind.name}", kind) for kind in list(ObjectKind)[:2]]
     assert store.results.commit(
-        claim, made, predictor="p", destinations=destinations, step=step_record(), event=event()
+        claim, made, predictor="p", destinations=destinations, steps=[EndedStep(step_record(), (event(),))]
     )
     return claim
 

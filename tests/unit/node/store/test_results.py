@@ -13,7 +13,7 @@ from node.domain.reasons import Reason, ReasonCode
 from node.domain.reporting import ObjectKind, ReportObject
 from node.errors import Retryable
 from node.store.folder_blobs import FolderBlobs
-from node.store.jobs import Claim
+from node.store.jobs import Claim, EndedStep
 from tests.factories import SERIES, event, received_contour, report_object, step_record
 from tests.unit.node.store.conftest import Store
 
@@ -27,7 +27,7 @@ def commit(store: Store, claim: Claim, *destinations: str, objects: tuple[Report
     """Commit ``objects`` for a claim."""
     told = event(AuditAction.COMPOSED, job_id=claim.job_id)
     return store.results.commit(
-        claim, objects, predictor="porcelain", destinations=destinations, step=step_record(), event=told
+        claim, objects, predictor="porcelain", destinations=destinations, steps=[EndedStep(step_record(), (told,))]
     )
 
 
@@ -54,7 +54,12 @@ def test_an_archive_is_not_sent_what_it_does_not_store(store: Store) -> None:
     told = event(AuditAction.COMPOSED, job_id=claim.job_id)
     without = {"north": {ObjectKind.SUMMARY}}
     assert store.results.commit(
-        claim, OBJECTS, predictor="p", destinations=("north", "south"), step=step_record(), event=told, without=without
+        claim,
+        OBJECTS,
+        predictor="p",
+        destinations=("north", "south"),
+        steps=[EndedStep(step_record(), (told,))],
+        without=without,
     )
     report, summary = OBJECTS
     sent = {(uid, name) for uid, name, _, _ in store.outbox.of(claim.job_id)}
@@ -201,8 +206,7 @@ def test_the_results_of_another_series_are_superseded_with_it(store: Store) -> N
         OBJECTS,
         predictor="p",
         destinations=("north",),
-        step=step_record(),
-        event=told,
+        steps=[EndedStep(step_record(), (told,))],
         replaces=(worse.job_id, refused.job_id),
     )
     assert [store.state(one) for one in (worse, better, refused)] == ["superseded", "delivering", "not-analysed"]
@@ -219,7 +223,7 @@ def test_a_retraction_takes_back_what_a_better_series_replaced(store: Store) -> 
     assert commit(store, worse, "north", objects=(report_object("worse"),))
     store.change("UPDATE outbox SET state = 'stored', attempts = 1")
     told = event(AuditAction.COMPOSED, job_id=better.job_id)
-    commits = {"predictor": "p", "destinations": ("north",), "step": step_record(), "event": told}
+    commits = {"predictor": "p", "destinations": ("north",), "steps": [EndedStep(step_record(), (told,))]}
     assert store.results.commit(better, OBJECTS, replaces=(worse.job_id,), **commits)
     store.change("UPDATE outbox SET state = 'stored', attempts = 1 WHERE state = 'pending'")
     withdrawal = store.results.withdrawal(better.job_id)

@@ -22,7 +22,7 @@ from node.domain.reporting import DeliveryOutcome, ObjectKind
 from node.store import inbox
 from node.store.folder_blobs import FolderBlobs
 from node.store.inbox import SqlInbox
-from node.store.jobs import Claim
+from node.store.jobs import Claim, EndedStep
 from node.store.retention import Pruned
 from tests.factories import CONTOURS, SERIES, ct_slice, event, received, received_contour, report_object, step_record
 from tests.unit.node.store.conftest import Store
@@ -40,7 +40,7 @@ def finish(store: Store, claim: Claim, state: JobState, code: ReasonCode = Reaso
 
 def commit(store: Store, claim: Claim) -> None:
     """Commit two results for a claim, to be delivered to the archive."""
-    made = {"predictor": "p", "destinations": ("archive",), "step": step_record(), "event": event()}
+    made = {"predictor": "p", "destinations": ("archive",), "steps": [EndedStep(step_record(), (event(),))]}
     assert store.results.commit(claim, RESULTS, **made)
 
 

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from node.domain.audit import AuditAction
 from node.domain.lifecycle import JobState, Queue, Step
 from node.domain.reasons import Reason, ReasonCode
 from node.domain.verdict import Verdict, VerdictKind
+from node.store.jobs import EndedStep
 from node.store.statistics import STEP_BUCKETS_S, TURNAROUND_BUCKETS_S, Statistics
 from node.store.verdicts import VerdictStore
 from tests import factories
@@ -24,8 +24,7 @@ def test_turnaround_is_from_complete_to_committed(store: Store) -> None:
     """Twelve seconds lie below fifteen and above ten."""
     claim = store.claimed()
     done = store.results.commit(
-        claim, [], predictor="gtrnet", destinations=(), step=factories.step_record(),
-        event=factories.event(AuditAction.COMPOSED),
+        claim, [], predictor="gtrnet", destinations=(), steps=[factories.ended()],
     )  # fmt: skip
     assert done
     store.change(
@@ -54,7 +53,7 @@ def test_steps_are_counted_by_how_long_they_took(store: Store) -> None:
     """Cumulative, as Prometheus wants them, with the sum."""
     claim = store.claimed()
     for seconds in (0.02, 0.02, 3.0):
-        store.jobs.record_step(claim, factories.step_record(Step.PREDICT, seconds=seconds))
+        store.jobs.record_steps(claim, EndedStep(factories.step_record(Step.PREDICT, seconds=seconds)))
     counts, total = Statistics(store.database).steps()["predict"]
     by_edge = dict(zip((*STEP_BUCKETS_S, "all"), counts, strict=True))
     assert (by_edge[0.01], by_edge[0.05], by_edge[2], by_edge[5], by_edge["all"]) == (0, 2, 2, 3, 3)
@@ -73,8 +72,8 @@ def test_the_bundles_that_predict_are_known_by_digest(store: Store) -> None:
     """With the last time: after a change one sees when the old one was last in use."""
     claim = store.claimed()
     details = {"predictor": "gtrnet", "digest": "d" * 64}
-    store.jobs.record_step(claim, factories.step_record(Step.PREDICT, details=details))
-    store.jobs.record_step(claim, factories.step_record(Step.TRIAGE))
+    store.jobs.record_steps(claim, EndedStep(factories.step_record(Step.PREDICT, details=details)))
+    store.jobs.record_steps(claim, EndedStep(factories.step_record(Step.TRIAGE)))
     (found,) = Statistics(store.database).digests()
     assert found == ("gtrnet", "d" * 64)
 
