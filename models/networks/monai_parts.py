@@ -28,7 +28,7 @@ def without(names: tuple[str, ...]) -> Iterator[None]:
 
 
 with without(NOT_NEEDED):
-    from monai.losses.dice import DiceCELoss
+    from monai.losses.dice import DiceCELoss, DiceLoss
     from monai.networks.blocks.squeeze_and_excitation import ChannelSELayer
     from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
     from monai.networks.nets.efficientnet import EfficientNetBN, MBConvBlock
@@ -37,6 +37,7 @@ with without(NOT_NEEDED):
 __all__ = [
     "ChannelSELayer",
     "DiceCELoss",
+    "DiceLoss",
     "Down",
     "EfficientNetBN",
     "MBConvBlock",

@@ -35,6 +35,12 @@ class Hyper:
     """The weight of TabNet's sparsity term."""
     norm_momentum: float = 0.1
     """Of every BatchNorm; EfficientNet's own 0.01 and TabNet's 0.02 are too slow for a short training."""
+    hard_share: float = 1.0
+    """Of the voxels of a segmenter's batch, those whose cross-entropy counts: the highest."""
+    turned_share: float = 0.0
+    """Of the windows of a segmenter's fine network, those that are turned and stretched."""
+    anywhere_share: float = 0.0
+    """Of the same, those around any place of the box: what surrounds the organs is to be known for what it is."""
 
     def changed(self, settings: Sequence[str]) -> Self:
         """With ``name=value`` from the command line or a search space; UsageError naming what is wrong."""
@@ -70,9 +76,11 @@ class Hyper:
         ]
         wrong += [
             f"{name} is {getattr(self, name)}, outside [0, 1]"
-            for name in ("learning_rate", "weight_decay", "sparsity", "norm_momentum")
+            for name in ("learning_rate", "weight_decay", "sparsity", "norm_momentum", "turned_share", "anywhere_share")
             if not 0.0 <= getattr(self, name) <= 1.0
         ]
+        if not 0.0 < self.hard_share <= 1.0:
+            wrong.append(f"hard_share is {self.hard_share}, outside (0, 1]")
         if not 0.0 <= self.warm_up_epochs < float("inf"):
             wrong.append(f"warm_up_epochs is {self.warm_up_epochs}")
         if wrong:

@@ -1,6 +1,9 @@
 """The shipped segmenter in training: both of its networks at once, a window of each study for either.
 
-Loss: cross-entropy and soft Dice (Milletari et al. 2016, "V-Net"), as MONAI has them together.
+Loss: cross-entropy and soft Dice (Milletari et al. 2016, "V-Net"), as MONAI has them together; or, with a
+``hard_share``, the cross-entropy of the hardest voxels alone (Wu et al. 2016, "Bridging category-level and
+instance-level semantic image segmentation"): a small tumour is a thousandth of its window, and most of the rest is
+soon known.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +15,10 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from scipy import ndimage
+from torch import Tensor, nn
 
-from models.networks.monai_parts import DiceCELoss
+from models.networks.monai_parts import DiceCELoss, DiceLoss
 from models.networks.segmenter import CoarseToFine
 from models.segmenters import windows, zoo
 from models.segmenters.coarse_to_fine import CoarseToFineSegmenter, scaled
@@ -42,6 +46,8 @@ _AUGMENTED: Final = 0x5E6
 _FIXED: Final = 0x5E7
 _LESION_SHARE: Final = 0.6
 """Of the windows of studies with a lesion, those around a place in it."""
+_MOST_DEGREES: Final = 12.0
+_MOST_STRETCH: Final = 0.15
 _CUT_SHARE: Final = 0.4
 """Of the studies, those that end before or after the organs do, as scans with a shorter range."""
 _LONGEST_CUT: Final = 0.35
@@ -87,6 +93,33 @@ class Change:
         return changed
 
 
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """Another view of a place: turned about the patient's axis, and stretched."""
+
+    matrix: npt.NDArray[np.float64]
+    """From steps in the window, zyx, to steps in the array."""
+    middle: tuple[float, ...]
+    """In the array."""
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator, at: Window) -> "Turned":
+        """A view of the middle of the window ``at``."""
+        angle = float(np.radians(rng.uniform(-_MOST_DEGREES, _MOST_DEGREES)))
+        turn = np.array([[1.0, 0.0, 0.0], [0.0, np.cos(angle), -np.sin(angle)], [0.0, np.sin(angle), np.cos(angle)]])
+        stretch = rng.uniform(1.0 - _MOST_STRETCH, 1.0 + _MOST_STRETCH, 3)
+        return cls(turn / stretch, tuple(0.5 * (side.start + side.stop - 1) for side in at))
+
+    def of(self, array: npt.NDArray[Any], window: Shape, order: int) -> npt.NDArray[Any]:
+        """A window of ``array``, as it is seen thus; beyond the array with its last voxels."""
+        centre = 0.5 * (np.array(window) - 1.0)
+        offset = np.array(self.middle) - self.matrix @ centre
+        seen: npt.NDArray[Any] = ndimage.affine_transform(
+            array, self.matrix, offset, window, order=order, mode="nearest"
+        )
+        return seen
+
+
 class SegmenterLearner(Learner):
     """Both networks."""
 
@@ -98,7 +131,7 @@ class SegmenterLearner(Learner):
         self.network = built(lambda: fresh(self.plan, task.widths), seed, task.start).to(self._device)
         if task.is_fine_alone:
             self.network.coarse.requires_grad_(requires_grad=False)
-        self._losses = [_loss(stage).to(self._device) for stage in (self.plan.fine, self.plan.coarse)]
+        self._losses = [_loss(stage, hyper.hard_share).to(self._device) for stage in (self.plan.fine, self.plan.coarse)]
 
     def batch(self, indices: Indices, epoch: int | None) -> Batch:
         """Fine windows (n, 1, z, y, x), their classes (n, 1, z, y, x), coarse windows (m, 1, z, y, x) and theirs.
@@ -189,8 +222,15 @@ class SegmenterLearner(Learner):
         prepared = self._task.prepared[index]
         hu, classes = prepared.read("fine"), prepared.read("fine_labels")
         window = self.plan.fine.window_zyx
-        at = around(_shape(hu), place(classes, self.plan.fine, rng), window)
-        return self._seen(hu, classes, at, window, self._change(rng, is_changed))
+        middle = place(classes, self.plan.fine, rng)
+        if is_changed and _happens(rng, self._hyper.anywhere_share):
+            middle = [int(rng.integers(size)) for size in hu.shape]
+        at, change = around(_shape(hu), middle, window), self._change(rng, is_changed)
+        if not is_changed or not _happens(rng, self._hyper.turned_share):
+            return self._seen(hu, classes, at, window, change)
+        turn = Turned.drawn(rng, at)
+        image = scaled(change.applied(turn.of(hu, window, 1)), self.plan.window_hu)
+        return image, turn.of(classes, window, 0).astype(np.int64)
 
     def _change(self, rng: np.random.Generator, is_changed: bool) -> Change:
         return Change.drawn(rng) if is_changed else Change()
@@ -271,10 +311,38 @@ class SegmenterTask(Task):
         return Finished(folder, digest, made.status, made.disclaimer)
 
 
-def _loss(stage: Stage) -> DiceCELoss:
+class HardVoxels(nn.Module):
+    """Dice, and the weighted cross-entropy of the hardest voxels: logits (n, c, z, y, x), classes (n, 1, z, y, x)."""
+
+    weights: Tensor
+
+    def __init__(self, weights: Tensor, share: float) -> None:
+        """``weights``: of the classes; ``share``: of the voxels, those that count."""
+        super().__init__()
+        self._share = share
+        self.register_buffer("weights", weights)
+        self._dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True, batch=True, weight=weights[1:])
+
+    def forward(self, logits: Tensor, classes: Tensor) -> Tensor:
+        """The sum of both."""
+        each = nn.functional.cross_entropy(logits, classes[:, 0], self.weights, reduction="none").flatten()
+        hardest: Tensor = each.topk(max(1, int(self._share * len(each))), sorted=False).values
+        total: Tensor = self._dice(logits, classes) + hardest.mean()
+        return total
+
+
+def _loss(stage: Stage, hard_share: float) -> nn.Module:
     """Cross-entropy and Dice; organs count more than the background, lesions most."""
     weights = torch.tensor([1.0, *(_LESION_WEIGHT if part.lesion_of else _ORGAN_WEIGHT for part in stage.parts)])
-    return DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True, weight=weights)
+    if hard_share < 1.0:
+        return HardVoxels(weights, hard_share)
+    usual: nn.Module = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True, weight=weights)
+    return usual
+
+
+def _happens(rng: np.random.Generator, share: float) -> bool:
+    """Whether it does, this time; where it never does nothing is drawn, so that other draws stay what they were."""
+    return share > 0.0 and bool(rng.random() < share)
 
 
 def fresh(plan: Plan, widths: Widths) -> CoarseToFine:

@@ -39,6 +39,9 @@ _MARGIN_MM: Final = 28.0
 """Around stomach and pancreas: more than the segmenter's own, which begins where its coarse network ends."""
 _BATCH: Final = 20
 _KINDS: Final = (Kind.PANCREATIC, Kind.GASTRIC, Kind.NORMAL, Kind.GASTRIC, Kind.PANCREATIC)
+_HARD_FROM: Final = 384
+"""Cases from here on are of what a segmenter that learnt from those before still misses: tumours of the wall alone."""
+_HARD: Final = ("T1", "pancreas", "T2", "T1", "normal", "T3", "T1", "pancreas", "T2", "T1")
 _OTHER_PHASES: Final = (Phase.ARTERIAL, Phase.DELAYED, Phase.NON_CONTRAST)
 
 
@@ -85,7 +88,12 @@ class StudyPreparation:
 
 
 def wanted(index: int) -> Wanted:
-    """What the ``index``-th phantom of a cohort is: lesions of both organs or none, all stages, some other phases."""
+    """What the ``index``-th phantom of a cohort is: lesions of both organs or none, all stages, some other phases.
+
+    From ``_HARD_FROM`` on, early gastric cancers above all, in the phase that is analysed.
+    """
+    if index >= _HARD_FROM:
+        return _HARDER[_HARD[index % len(_HARD)]]
     other = _OTHER_PHASES[index // _BATCH % len(_OTHER_PHASES)]
     return Wanted(
         kind=_KINDS[index % len(_KINDS)],
@@ -93,6 +101,13 @@ def wanted(index: int) -> Wanted:
         t_stage=T_STAGES[index // len(_KINDS) % len(T_STAGES)],
         lesions=2 if index % 7 == 6 else 1,  # noqa: PLR2004 — every seventh
     )
+
+
+_HARDER: Final = {
+    "normal": Wanted(kind=Kind.NORMAL),
+    "pancreas": Wanted(kind=Kind.PANCREATIC),
+    **{f"T{stage}": Wanted(kind=Kind.GASTRIC, t_stage=stage) for stage in T_STAGES},
+}
 
 
 def of_phantom(source: PhantomSource) -> Study:

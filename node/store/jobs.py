@@ -37,6 +37,7 @@ from node.store.outbox import once_more
 from node.store.prepared import Prepared
 from node.store.session import Database, pairs, ring
 from node.store.tables import (
+    IS_URGENT,
     annotation_references,
     identity_corrections,
     instances,
@@ -268,11 +269,10 @@ class JobStore:
             # Only now: getting the write lock may have taken as long as a lease.
             now = datetime.now(UTC)
             leases = () if is_beside else self._abandoned(connection)
-            found = _in_order(_claimable(now, leases, queues), now, by_age=by_age)
+            found = _claimable(now, leases, queues)
             if is_beside:
                 found = found.where(jobs.c.strikes == 0)
-            free = found.with_for_update(skip_locked=True, of=jobs)
-            while (row := connection.execute(free).mappings().first()) is not None:
+            while (row := _first(connection, found, now, by_age=by_age)) is not None:
                 strikes = row["strikes"] + (JobState(row["state"]) is JobState.RUNNING)
                 # Once more than it is tried: for a worker that only says so, and dies of nothing that it reads.
                 if strikes <= STRIKES:
@@ -685,11 +685,22 @@ def _claimable(now: datetime, leases: Sequence[Lease], queues: Collection[Queue]
     )
 
 
-def _in_order(found: Select[Any], now: datetime, *, by_age: bool) -> Select[Any]:
-    """The first of what can be claimed; ``by_age``: nobody who has waited for long is overtaken."""
-    has_aged = jobs.c.completed_at <= now - AGED_AFTER
-    urgency = case((has_aged, 1), else_=series.c.urgency) if by_age else series.c.urgency
-    return found.order_by(urgency.desc(), jobs.c.completed_at, jobs.c.id).limit(1)
+def _first(connection: Connection, found: Select[Any], now: datetime, *, by_age: bool) -> RowMapping | None:
+    """The first of what can be claimed, locked; ``by_age``: nobody who has waited for long is overtaken.
+
+    Urgent ones are asked for on their own: most of the time there are none, which an index knows, and the oldest of the
+    others another. In one order both would be a sort of everything that waits.
+    """
+    if by_age:
+        orders = [found.order_by(case((jobs.c.completed_at <= now - AGED_AFTER, 1), else_=series.c.urgency).desc())]
+    else:
+        orders = [found.where(IS_URGENT).order_by(series.c.urgency.desc()), found]
+    for one in orders:
+        free = one.order_by(jobs.c.completed_at, jobs.c.id).limit(1).with_for_update(skip_locked=True, of=jobs)
+        row = connection.execute(free).mappings().first()
+        if row is not None:
+            return row
+    return None
 
 
 def _take(connection: Connection, row: RowMapping, worker: str, strikes: int, now: datetime) -> Claim:

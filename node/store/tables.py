@@ -1,6 +1,7 @@
 """The tables. What may be in them is said here; how they came to be is in ``migrations``."""
 
 from datetime import UTC, datetime
+from typing import Final
 
 from sqlalchemy import (
     JSON,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     false,
+    literal_column,
 )
 
 UID = String(64)
@@ -106,6 +108,10 @@ series = Table(
     Column("urgency", Integer, nullable=False, server_default="0"),
     comment="One row a received series; in_conflict: instances of another patient or study share its UID",
 )
+
+IS_URGENT: Final = series.c.urgency > literal_column("0")
+"""In these words alone: a database uses the index below for nothing else."""
+Index("ix_series_urgent", series.c.series_uid, postgresql_where=IS_URGENT, sqlite_where=IS_URGENT)
 
 instances = Table(
     "instances",

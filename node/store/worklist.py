@@ -18,7 +18,7 @@ from node.errors import UsageError
 from node.store import audit
 from node.store.findings import is_hidden
 from node.store.session import Database
-from node.store.tables import UtcDateTime, findings, jobs, series, verdicts
+from node.store.tables import IS_URGENT, UtcDateTime, findings, jobs, series, verdicts
 from node.store.tables import audit as audit_table
 
 OPEN: Final = (JobState.COLLECTING, JobState.WAITING, JobState.RUNNING, JobState.DELIVERING)
@@ -204,7 +204,7 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
 
 def _urgent(wanted: Wanted) -> Select[Any]:
     is_open = jobs.c.state.in_([state.value for state in OPEN])
-    query = _lines().where(*_conditions(wanted), and_(series.c.urgency > 0, is_open))
+    query = _lines().where(*_conditions(wanted), and_(IS_URGENT, is_open))
     return query.order_by(jobs.c.created_at, jobs.c.id).limit(MOST_URGENT)
 
 

@@ -24,6 +24,8 @@ def test_values_take_their_types() -> None:
         ("optimiser=sgd", "not one of adamw, adam"),
         ("learning_rate=2", r"outside \[0, 1\]"),
         ("learning_rate=nan", r"outside \[0, 1\]"),
+        ("turned_share=1.5", r"outside \[0, 1\]"),
+        ("hard_share=0", r"outside \(0, 1\]"),
         ("warm_up_epochs=inf", "warm_up_epochs is inf"),
     ],
 )

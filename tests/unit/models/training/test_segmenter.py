@@ -18,7 +18,7 @@ from models.training.cohort import Cohort, FileSource, TrainingCase
 from models.training.fit import Plan, fit
 from models.training.journal import Journal
 from models.training.prepared import Prepared
-from models.training.segmenter import Change, SegmenterTask, around, dice, filled, place
+from models.training.segmenter import Change, SegmenterTask, Turned, around, dice, filled, place
 from node.domain.clinical import ClinicalRecord
 from node.domain.parts import Part
 from node.domain.prediction import TrainingStatus
@@ -121,6 +121,48 @@ def test_the_fine_network_is_not_trained_alone_beside_one_that_knows_nothing(
     """The coarse network must come from somewhere."""
     with pytest.raises(UsageError, match=r"--only fine: .*--start"):
         make_task(1, only="fine")
+
+
+def test_the_hardest_voxels_alone_count_where_that_is_asked(make_task: Callable[..., TinyTask]) -> None:
+    """A tenth of them: of a window that is right but for one corner, the corner's cross-entropy, and the Dice."""
+    hyper = replace(TinyTask.defaults, hard_share=0.1)
+    loss = segmenter._loss(make_task().plan.fine, hyper.hard_share)
+    classes = torch.zeros(1, 1, 10, 10, 10, dtype=torch.int64)
+    logits = torch.zeros(1, DEFAULT.fine.classes, 10, 10, 10)
+    logits[:, 0] = 20.0
+    easy = loss(logits, classes)
+    logits[0, 0, 0], logits[0, 1, 0] = 0.0, 20.0
+    assert loss(logits, classes) - easy == pytest.approx(20.0, rel=0.01)
+    usual = segmenter._loss(make_task().plan.fine, 1.0)
+    assert usual(logits, classes) < 5.0
+    assert (
+        make_task().learner([0, 1], hyper, 0, "cpu").loss(make_task().learner([0, 1], hyper, 0, "cpu").batch([0, 1], 1))
+    )
+
+
+def test_a_window_can_be_turned_and_stretched() -> None:
+    """About its own middle: what lies there stays there, classes stay classes, and beyond the study is its edge."""
+    classes = np.zeros((24, 40, 40), np.uint8)
+    classes[10:14, 10:30, 18:22] = 2
+    at = around((24, 40, 40), [12, 20, 20], WINDOW)
+    turned = Turned.drawn(np.random.default_rng(3), at)
+    seen, plain = turned.of(classes, WINDOW, 0), classes[at]
+    assert seen.shape == WINDOW
+    assert set(np.unique(seen)) == {0, 2}
+    assert not np.array_equal(seen, plain)
+    assert dice(2.0 * ((seen == 2) & (plain == 2)).sum() / 2.0, (seen == 2).sum(), (plain == 2).sum()) > 0.6
+    assert (turned.of(np.full((4, 4, 4), 7, np.uint8), WINDOW, 0) == 7).all()
+
+
+def test_windows_are_turned_as_often_as_is_asked(make_task: Callable[..., TinyTask]) -> None:
+    """Never by default; what else is drawn stays what it was."""
+    task = make_task()
+    usual = task.learner([0, 1], TinyTask.defaults, 3, "cpu").batch([0, 1], 2)
+    never = task.learner([0, 1], replace(TinyTask.defaults, turned_share=0.0, anywhere_share=0.0), 3, "cpu")
+    always = task.learner([0, 1], replace(TinyTask.defaults, turned_share=1.0, anywhere_share=0.5), 3, "cpu")
+    assert torch.equal(never.batch([0, 1], 2)[0], usual[0])
+    assert not torch.equal(always.batch([0, 1], 2)[0], usual[0])
+    assert torch.equal(always.batch([0, 1], None)[0], never.batch([0, 1], None)[0])
 
 
 def test_figures_are_of_all_windows_together(make_task: Callable[..., TinyTask]) -> None:

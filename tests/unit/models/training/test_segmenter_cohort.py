@@ -27,6 +27,14 @@ def test_a_cohort_has_lesions_of_both_organs_and_none_in_every_phase() -> None:
     assert 0.15 < sum(one.kind is Kind.NORMAL for one in wanted) / 120 < 0.25
 
 
+def test_a_longer_cohort_goes_on_with_what_is_hard() -> None:
+    """Early gastric cancers above all, which are a few voxels thick, and always the phase that is analysed."""
+    wanted = [source.wanted for source in sources(584)][384:]
+    assert {one.phase for one in wanted} == {Phase.PORTAL_VENOUS}
+    assert sum(one.t_stage == 1 for one in wanted) == 0.4 * len(wanted)
+    assert {one.kind for one in wanted} == set(Kind)
+
+
 def test_held_out_phantoms_are_no_others_training_cases() -> None:
     """Of the same seed or of the next one."""
     trained = {source.seed for source in sources(200)}

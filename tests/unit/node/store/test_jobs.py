@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import CompoundSelect, Select, text
+from sqlalchemy import CompoundSelect, Select, select, text
 
 from node.domain.audit import AuditAction, AuditOutcome
 from node.domain.identifiers import JobId, SeriesUID
@@ -17,6 +17,7 @@ from node.errors import UsageError
 from node.store.inbox import _NEEDS_PRUNED
 from node.store.jobs import _INPUT, LEASE, STRIKES, TURN_OF_THE_AGED, Claim, EndedStep, struck_out
 from node.store.session import ring
+from node.store.tables import IS_URGENT, series
 from tests.factories import PATIENT, SERIES, STUDY, ct_slice, event, received, received_contour, report_object
 from tests.factories import step_record as ran
 from tests.unit.node.store.conftest import Store
@@ -734,3 +735,14 @@ def test_what_every_case_asks_is_found_by_an_index(store: Store, asked: Select[A
     assert "instances" in plan
     assert "SCAN instances" not in plan
     assert "Seq Scan" not in plan
+
+
+def test_urgent_series_are_found_by_an_index(store: Store) -> None:
+    """Which holds them alone: whoever claims looks at no other."""
+    with store.database.view() as connection:
+        is_sqlite = connection.dialect.name == "sqlite"
+        if not is_sqlite:
+            connection.execute(text("SET LOCAL enable_seqscan = off"))
+        asked = select(series.c.series_uid).where(IS_URGENT).compile(dialect=connection.dialect)
+        rows = connection.execute(text(f"EXPLAIN {'QUERY PLAN' if is_sqlite else ''} {asked}")).all()
+    assert "ix_series_urgent" in "\n".join(str(row[-1]) for row in rows)
