@@ -8,7 +8,7 @@ from node.domain.identifiers import JobId
 from node.domain.outcome import Outcome
 from node.domain.verdict import Verdict, VerdictKind
 from node.store import tables
-from node.store.findings import FindingStore
+from node.store.findings import FindingStore, Found
 from node.store.monitoring import Monitoring
 from node.store.outcomes import OutcomeStore
 from node.store.session import Database
@@ -32,11 +32,11 @@ def analysed(store: Store, *, is_blinded: bool = False) -> JobId:
     """A result."""
     claim = store.claimed()
     document = {"summary": "NTR 75 %", "observed": WATCHED}
-    assert FindingStore(store.database).keep(claim, document, is_blinded=is_blinded)
     assert Monitoring(store.database).observations(LONG_AGO, later()) == ()
+    found = Found(document, is_blinded=is_blinded)
     assert store.results.commit(
-        claim, [], predictor="porcelain", destinations=(), steps=[factories.ended()],
-    )  # fmt: skip
+        claim, [], predictor="porcelain", destinations=(), steps=[factories.ended()], found=found
+    )
     return claim.job_id
 
 
