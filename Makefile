@@ -82,6 +82,7 @@ TRAIN_PORCELAIN := $(BIN)/celadon train porcelain --phantoms 240 --seed 21 --rou
 TRAIN_GTRNET := $(BIN)/celadon train gtrnet --phantoms 640 --seed 22 --rough 2 --network small-two-stream --folds 5 \
 	$(ON_PHANTOMS) --set batch_size=16 --cache $(RUNS)/gtrnet-cases
 TRAIN_SEGMENTER := $(BIN)/celadon train segmenter --seed 0 --threads 1 --cache $(RUNS)/segmenter-cases
+HARD := --set hard_share=0.1 --set turned_share=0.4 --set anywhere_share=0.1
 WEIGHTS := bundle/models/model.safetensors
 
 bundles: setup   ## train again, from seeds, what ships; then record the digests (hours)
@@ -95,7 +96,11 @@ bundles: setup   ## train again, from seeds, what ships; then record the digests
 		--set patience=10 --out $(RUNS)/gtrnet
 	$(TRAIN_SEGMENTER) --phantoms 128 --set epochs=60 --set patience=60 --out $(RUNS)/segmenter-1
 	$(TRAIN_SEGMENTER) --phantoms 384 --folds 16 --only fine --start $(RUNS)/segmenter-1/$(WEIGHTS) \
-		--set learning_rate=3e-3 --set epochs=34 --set patience=34 --out $(RUNS)/segmenter
+		--set learning_rate=3e-3 --set epochs=34 --set patience=34 --out $(RUNS)/segmenter-2
+	$(TRAIN_SEGMENTER) --phantoms 384 --folds 16 --only fine --start $(RUNS)/segmenter-2/$(WEIGHTS) $(HARD) \
+		--set learning_rate=3e-3 --set epochs=12 --set patience=34 --out $(RUNS)/segmenter-3
+	$(TRAIN_SEGMENTER) --phantoms 620 --folds 31 --only fine --start $(RUNS)/segmenter-3/$(WEIGHTS) $(HARD) \
+		--set learning_rate=3e-3 --set epochs=24 --set patience=24 --out $(RUNS)/segmenter
 	for name in porcelain gtrnet segmenter; do rm -rf models/bundles/$$name && cp -R $(RUNS)/$$name/bundle models/bundles/$$name || exit 1; done
 	$(BIN)/python -m models.bundles
 
