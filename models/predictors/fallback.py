@@ -6,7 +6,7 @@ from node import log
 from node.domain.coding import Anatomy
 from node.domain.ports import Predictor
 from node.domain.prediction import AlgorithmIdentity, Case, Prediction
-from node.errors import DeviceFull, Rejected
+from node.errors import DeviceFull
 
 
 class OnCpuInstead:
@@ -38,6 +38,6 @@ class OnCpuInstead:
             self._on_cpu.warm()
         return self._on_cpu.predict(case)
 
-    def predict_many(self, cases: Sequence[Case]) -> tuple[Prediction | Rejected, ...]:
+    def predict_many(self, cases: Sequence[Case]) -> tuple[Prediction | Exception, ...]:
         """All on the GPU; whoever finds that there is no room for them together asks for one at a time."""
         return self._first.predict_many(cases)

@@ -9,7 +9,6 @@ from node.domain.imaging import Annotation, Roi, Series, Volume
 from node.domain.parts import Part
 from node.domain.prediction import AlgorithmIdentity, Case, Prediction
 from node.domain.reporting import Delivery, DeliveryOutcome, Notice, ObjectKind, Report, ReportObject
-from node.errors import Rejected
 
 
 @runtime_checkable
@@ -50,8 +49,8 @@ class Predictor(Protocol):
         """The prediction with its explanation; raises Refused when the input cannot be used, with the reason."""
         ...
 
-    def predict_many(self, cases: Sequence[Case]) -> tuple[Prediction | Rejected, ...]:
-        """For each case its prediction, or why there is none."""
+    def predict_many(self, cases: Sequence[Case]) -> tuple[Prediction | Exception, ...]:
+        """For each case its prediction, or what ``predict`` raises for it."""
         ...
 
 

@@ -36,6 +36,8 @@ TESTED_ELSEWHERE = {
     "migrations/versions/0008_operation.py": "as 0001_first_tables.py",
     "migrations/versions/0009_telling.py": "as 0001_first_tables.py",
     "migrations/versions/0010_centre.py": "as 0001_first_tables.py",
+    "migrations/versions/0011_urgent.py": "as 0001_first_tables.py",
+    "workers/endings.py": "tests/unit/workers/test_analysis.py brings an analysis to every end there is",
     "node/__main__.py": "tests/unit/node/test_main.py, since a test file's name has no underscores of its own",
     "node/clinical_console.py": "as node/console.py: tests/unit/node/test_clinical_commands.py",
     "models/bundles/__main__.py": "three lines; tests/unit/models/test_bundle_store.py compares what it writes",

@@ -6,7 +6,7 @@ from node import log
 from node.domain.imaging import Roi, Series
 from node.domain.ports import Predictor
 from node.domain.prediction import Case, Prediction
-from node.errors import CeladonError, Rejected, UsageError
+from node.errors import CeladonError, UsageError
 from node.settings import RuleSettings
 from node.triage import rules
 
@@ -37,7 +37,7 @@ class Together:
     ) -> None:
         """``configured``: the rules that choose among ``predictors``."""
         self._configured, self._predictors, self._cases = configured, predictors, cases
-        self._answers: dict[Case, Prediction | Rejected] = {}
+        self._answers: dict[Case, Prediction | Exception] = {}
         self._asked: set[str] = set()
 
     def predict(self, series: Series, case: Case) -> tuple[str, Prediction]:
@@ -50,7 +50,7 @@ class Together:
         name, predictor = choose_predictor(self._configured, self._predictors, series, case.roi)
         self._predict_all(name, predictor)
         answer = self._answers.get(case)
-        if isinstance(answer, Rejected):
+        if isinstance(answer, Exception):
             raise answer
         return name, answer or predictor.predict(case)
 
@@ -70,7 +70,7 @@ class Together:
             return False  # and says so when it is asked for
 
 
-def _answers(predictor: Predictor, cases: Sequence[Case]) -> dict[Case, Prediction | Rejected]:
+def _answers(predictor: Predictor, cases: Sequence[Case]) -> dict[Case, Prediction | Exception]:
     """What the predictor says about all at once; nothing where that fails: each alone tells whose fault it is."""
     try:
         return dict(zip(cases, predictor.predict_many(cases), strict=True))

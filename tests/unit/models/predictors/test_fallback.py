@@ -77,3 +77,13 @@ def test_a_refusal_is_a_refusal_wherever_it_runs() -> None:
     predictor = OnCpuInstead(FakePredictor(hook=refuse), FakePredictor, lambda: None)
     with pytest.raises(Refused):
         predictor.predict(CASE)
+
+
+def test_several_that_are_too_many_for_the_gpu_are_told_so() -> None:
+    """Nothing is done elsewhere behind their back: each is asked for alone then."""
+    gpu = Gpu(1)
+    predictor = gpu.predictor()
+    with pytest.raises(DeviceFull):
+        predictor.predict_many([CASE, CASE])
+    assert gpu.log == ["gpu"]
+    assert len(predictor.predict_many([CASE, CASE])) == 2
