@@ -10,6 +10,7 @@ from node.errors import Retryable
 from workers.claims import renewed
 
 JOB = JobId("a")
+HELD, LOST = True, False
 OFTEN_S = 0.005
 SELDOM_S = 60.0
 
@@ -42,7 +43,7 @@ def threads() -> list[str]:
 
 def test_it_is_renewed_while_the_block_runs() -> None:
     """Again and again, also when the database could not be reached once; nothing is left running."""
-    renew = Renewals(Retryable("locked"), True)
+    renew = Renewals(Retryable("locked"), HELD)
     with renewed(renew, OFTEN_S, "renewal", JOB):
         assert renew.wait_for(3)
         assert threads() == ["renewal"]
@@ -51,7 +52,7 @@ def test_it_is_renewed_while_the_block_runs() -> None:
 
 def test_what_is_lost_is_not_renewed_any_longer() -> None:
     """The first no is the last question."""
-    renew = Renewals(True, False)
+    renew = Renewals(HELD, LOST)
     with renewed(renew, OFTEN_S, "renewal", JOB):
         assert renew.wait_for(2)
         assert not renew.heard.acquire(timeout=0.1)
@@ -60,7 +61,7 @@ def test_what_is_lost_is_not_renewed_any_longer() -> None:
 @pytest.mark.parametrize("end", [lambda: None, lambda: 1 / 0], ids=["its end", "an error"])
 def test_it_ends_with_the_block(end: Callable[[], object]) -> None:
     """At once, whatever ended it; an error goes on as it is."""
-    renew = Renewals(True)
+    renew = Renewals(HELD)
     try:
         with renewed(renew, SELDOM_S, "renewal", JOB):
             end()
