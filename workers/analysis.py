@@ -110,7 +110,8 @@ class Analysis:
             together = Together(
                 self._shop.settings.rules, self._shop.predictors, [(one.series, one.case) for one in examined]
             )
-            for case in examined:
+            # An urgent one may have been claimed beside others: it does not stand behind them for its report too.
+            for case in sorted(examined, key=lambda one: not one.attempt.claim.is_urgent):
                 self._reported(case, together)
 
     def _side_by_side(self, claim: Claim, another: Callable[[], Claim | None]) -> Iterator[Claim]:

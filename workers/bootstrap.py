@@ -32,7 +32,10 @@ COMPILED: Final = "compiled"
 """The folder in ``data_dir`` for compiled networks; it may be emptied at any time."""
 
 TOGETHER: Final = 4
-"""Cases that a GPU is given at once, unless the settings say otherwise."""
+"""Cases that a GPU is given at once, unless the settings say otherwise.
+
+Measured on no GPU yet: the first of them waits until three others are examined, and their volumes are kept meanwhile.
+"""
 
 
 def always() -> bool:

@@ -1250,6 +1250,12 @@ def run_together(site: Site, progress: Progress | None = None) -> Claim:
     return claim
 
 
+def put(site: Site, table: str, column: str, uid: SeriesUID) -> None:
+    """Set a number of a series to 1 behind the store's back."""
+    with site.stores.database.write() as connection:
+        connection.execute(text(f"UPDATE {table} SET {column} = 1 WHERE series_uid = :uid"), {"uid": uid})  # noqa: S608
+
+
 def ends(site: Site) -> list[JobState]:
     """What became of the three."""
     return [site.version(1, uid).state for uid in SIDE_BY_SIDE]
@@ -1311,8 +1317,7 @@ def test_what_has_cost_a_worker_is_done_alone(crowd: Site) -> None:
     run_together(crowd)
     assert crowd.predictor.together == []
     assert ends(crowd) == [JobState.DELIVERING, JobState.WAITING, JobState.WAITING]
-    with crowd.stores.database.write() as connection:
-        connection.execute(text("UPDATE jobs SET strikes = 1 WHERE series_uid = :uid"), {"uid": THIRD})
+    put(crowd, "jobs", "strikes", THIRD)
     run_together(crowd)
     assert crowd.predictor.together == []
     assert ends(crowd) == [JobState.DELIVERING, JobState.DELIVERING, JobState.WAITING]
@@ -1320,11 +1325,20 @@ def test_what_has_cost_a_worker_is_done_alone(crowd: Site) -> None:
 
 def test_an_urgent_case_waits_for_nobody(crowd: Site) -> None:
     """It is not kept until others are ready too."""
-    with crowd.stores.database.write() as connection:
-        connection.execute(text("UPDATE series SET urgency = 1 WHERE series_uid = :uid"), {"uid": THIRD})
+    put(crowd, "series", "urgency", THIRD)
     run_together(crowd)
     assert crowd.predictor.together == []
     assert ends(crowd) == [JobState.WAITING, JobState.WAITING, JobState.DELIVERING]
+
+
+def test_an_urgent_case_beside_others_is_reported_first(crowd: Site) -> None:
+    """And nobody else is taken beside it."""
+    claim = crowd.stores.jobs.claim("worker 1")
+    assert claim is not None
+    put(crowd, "series", "urgency", SECOND)
+    crowd.analysis.run(claim, lambda: crowd.stores.jobs.claim("worker 1", is_beside=True))
+    assert [report.series.uid for report in crowd.writer.reports] == [SECOND, SIDE_BY_SIDE[0]]
+    assert ends(crowd) == [JobState.DELIVERING, JobState.DELIVERING, JobState.WAITING]
 
 
 def test_a_database_that_is_away_for_a_moment_costs_no_case(crowd: Site) -> None:
