@@ -1,6 +1,7 @@
 """Stand-ins for our own ports: they do what they are told, and remember what they were given."""
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,7 +32,7 @@ from node.domain.prediction import (
 )
 from node.domain.reasons import ReasonCode
 from node.domain.reporting import Delivery, DeliveryOutcome, ObjectKind, Report, ReportedNumber, ReportObject
-from node.errors import Refused, Rejected, StoreAway
+from node.errors import Refused, Rejected, Retryable, StoreAway
 from node.store.blobs import Blob
 from node.store.folder_blobs import FolderBlobs
 
@@ -224,3 +225,24 @@ def raising(error: Exception) -> Any:
         raise error
 
     return hook
+
+
+class Answers:
+    """What is answered when somebody asks: each in turn, then the last one again; an error is raised."""
+
+    def __init__(self, *answers: bool | Retryable) -> None:
+        """At least one."""
+        self._answers = list(answers)
+        self.heard = threading.Semaphore(0)
+
+    def __call__(self) -> bool:
+        """The next one."""
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        self.heard.release()
+        if isinstance(answer, Retryable):
+            raise answer
+        return answer
+
+    def wait_for(self, count: int) -> bool:
+        """Whether it is asked so many times."""
+        return all(self.heard.acquire(timeout=30) for _ in range(count))

@@ -14,6 +14,7 @@ from node.domain.lifecycle import Step
 from node.domain.reasons import ReasonCode
 from node.errors import Refused, Retryable
 from node.store.jobs import LEASE, Claim, EndedStep
+from tests.fakes import Answers
 from workers.attempt import LASTS_S, Attempt
 from workers.claims import HEARTBEAT_S, LeaseLost
 
@@ -22,30 +23,27 @@ NEVER_S = 60.0
 AT_ONCE_S = 0.005
 CLAIM = Claim(JobId("a"), SeriesUID("1.3"), StudyUID("1.4"), 1, 7, "m", datetime.now(UTC), None)
 
-Answer = bool | Retryable
-
 
 class Jobs:
     """A job store that takes heartbeats and steps: each answer in turn, then the last one again."""
 
-    def __init__(self, *answers: Answer) -> None:
+    def __init__(self, *answers: bool | Retryable) -> None:
         """What both are answered."""
-        self._answers = list(answers)
+        self.answer = Answers(*answers)
         self.beats: list[Claim] = []
         self.begun: list[Step] = []
         self.steps: list[Step] = []
-        self.heard = threading.Semaphore(0)
 
     def heartbeat(self, claim: Claim) -> bool:
         """Answer one heartbeat."""
         self.beats.append(claim)
-        return self._answer()
+        return self.answer()
 
     def enter(self, claim: Claim, step: Step, *ended: EndedStep) -> bool:
         """A step that lasts, and what ended before it."""
         assert claim == CLAIM
         self.begun.append(step)
-        answer = self._answer()
+        answer = self.answer()
         self.steps += [one.record.step for one in ended]
         return answer
 
@@ -53,17 +51,6 @@ class Jobs:
         """Steps that have ended."""
         assert claim == CLAIM
         self.steps += [one.record.step for one in ended]
-
-    def wait_for(self, count: int) -> bool:
-        """Whether it is asked so many times."""
-        return all(self.heard.acquire(timeout=30) for _ in range(count))
-
-    def _answer(self) -> bool:
-        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-        self.heard.release()
-        if isinstance(answer, Retryable):
-            raise answer
-        return answer
 
 
 @contextmanager
@@ -87,7 +74,7 @@ def test_a_claim_is_kept_alive_while_it_is_worked_on() -> None:
     """With its token, again and again."""
     jobs = Jobs(HELD)
     with attempt(jobs, heartbeat_s=AT_ONCE_S):
-        assert jobs.wait_for(3)
+        assert jobs.answer.wait_for(3)
     assert set(jobs.beats) == {CLAIM}
 
 
@@ -106,8 +93,8 @@ def test_a_lost_claim_is_not_held_any_longer() -> None:
     """The first refusal is the last heartbeat, and no further step begins."""
     jobs = Jobs(HELD, LOST)
     with attempt(jobs, heartbeat_s=AT_ONCE_S) as one:
-        assert jobs.wait_for(2)
-        assert not jobs.heard.acquire(timeout=0.1)
+        assert jobs.answer.wait_for(2)
+        assert not jobs.answer.heard.acquire(timeout=0.1)
         with pytest.raises(LeaseLost), one.step(Step.PREDICT):
             pytest.fail("it is somebody else's")
     assert len(jobs.beats) == 2
@@ -117,7 +104,7 @@ def test_a_database_that_cannot_be_reached_is_asked_again() -> None:
     """A missed heartbeat is not a lost claim."""
     jobs = Jobs(Retryable("database is locked"), HELD)
     with attempt(jobs, heartbeat_s=AT_ONCE_S):
-        assert jobs.wait_for(3)
+        assert jobs.answer.wait_for(3)
 
 
 def test_a_lease_outlives_two_missed_heartbeats() -> None:
@@ -154,10 +141,10 @@ def test_a_step_that_lasts_can_be_seen_while_it_does() -> None:
     jobs = Jobs(HELD)
     with attempt(jobs, lasts_s=AT_ONCE_S) as one:
         one.enter(Step.TRIAGE)
-        assert jobs.wait_for(1)
+        assert jobs.answer.wait_for(1)
         with one.step(Step.PREDICT):
-            assert jobs.wait_for(1)
-            assert not jobs.heard.acquire(timeout=0.1)
+            assert jobs.answer.wait_for(1)
+            assert not jobs.answer.heard.acquire(timeout=0.1)
     assert jobs.begun == [Step.TRIAGE, Step.PREDICT]
     assert jobs.steps == [Step.PREDICT]
 
@@ -169,7 +156,7 @@ def test_what_could_not_be_written_is_kept_for_the_end() -> None:
         with one.step(Step.TRIAGE):
             pass
         with one.step(Step.PREDICT):
-            assert jobs.wait_for(1)
+            assert jobs.answer.wait_for(1)
     assert jobs.steps == [Step.TRIAGE, Step.PREDICT]
 
 
@@ -178,7 +165,7 @@ def test_a_job_that_moves_on_during_a_step_begins_no_other() -> None:
     jobs = Jobs(LOST)
     with attempt(jobs, lasts_s=AT_ONCE_S) as one:
         with one.step(Step.LOCATE_ROI):
-            assert jobs.wait_for(1)
+            assert jobs.answer.wait_for(1)
             deadline = time.monotonic() + 30
             while beating() and time.monotonic() < deadline:
                 time.sleep(AT_ONCE_S)

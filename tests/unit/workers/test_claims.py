@@ -7,33 +7,13 @@ import pytest
 
 from node.domain.identifiers import JobId
 from node.errors import Retryable
+from tests.fakes import Answers
 from workers.claims import renewed
 
 JOB = JobId("a")
 HELD, LOST = True, False
 OFTEN_S = 0.005
 SELDOM_S = 60.0
-
-
-class Renewals:
-    """Answers in turn, then the last one again."""
-
-    def __init__(self, *answers: bool | Retryable) -> None:
-        """What is answered."""
-        self._answers = list(answers)
-        self.heard = threading.Semaphore(0)
-
-    def __call__(self) -> bool:
-        """One renewal."""
-        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-        self.heard.release()
-        if isinstance(answer, Retryable):
-            raise answer
-        return answer
-
-    def wait_for(self, count: int) -> bool:
-        """Whether it is asked so many times."""
-        return all(self.heard.acquire(timeout=30) for _ in range(count))
 
 
 def threads() -> list[str]:
@@ -43,7 +23,7 @@ def threads() -> list[str]:
 
 def test_it_is_renewed_while_the_block_runs() -> None:
     """Again and again, also when the database could not be reached once; nothing is left running."""
-    renew = Renewals(Retryable("locked"), HELD)
+    renew = Answers(Retryable("locked"), HELD)
     with renewed(renew, OFTEN_S, "renewal", JOB):
         assert renew.wait_for(3)
         assert threads() == ["renewal"]
@@ -52,7 +32,7 @@ def test_it_is_renewed_while_the_block_runs() -> None:
 
 def test_what_is_lost_is_not_renewed_any_longer() -> None:
     """The first no is the last question."""
-    renew = Renewals(HELD, LOST)
+    renew = Answers(HELD, LOST)
     with renewed(renew, OFTEN_S, "renewal", JOB):
         assert renew.wait_for(2)
         assert not renew.heard.acquire(timeout=0.1)
@@ -61,7 +41,7 @@ def test_what_is_lost_is_not_renewed_any_longer() -> None:
 @pytest.mark.parametrize("end", [lambda: None, lambda: 1 / 0], ids=["its end", "an error"])
 def test_it_ends_with_the_block(end: Callable[[], object]) -> None:
     """At once, whatever ended it; an error goes on as it is."""
-    renew = Renewals(HELD)
+    renew = Answers(HELD)
     try:
         with renewed(renew, SELDOM_S, "renewal", JOB):
             end()
