@@ -168,10 +168,8 @@ class Analysis:
         # Read once: the claim knows it, and nothing is committed once an archive has said otherwise.
         correction = self._shop.stores.identities.of(claim.study_uid)
         series = corrected(inbox.series(claim.series_uid), correction)
-        if inbox.is_in_conflict(claim.series_uid):
-            raise Quarantined(ReasonCode.PATIENT_CONFLICT)
-        if inbox.is_pruned(claim.series_uid):
-            raise Quarantined(ReasonCode.PRUNED)
+        if (obstacle := inbox.obstacle(claim.series_uid)) is not None:
+            raise Quarantined(obstacle)
         if contract.is_annotation(series):
             self._link(attempt, series)
             return None

@@ -143,8 +143,10 @@ class Endings:
 
     def _say_why(self, claim: Claim, state: JobState, reason: Reason) -> tuple[ReportObject, ...]:
         inbox, settings = self._shop.stores.inbox, self._shop.settings
-        if not self._notified() or not self._shop.notices or inbox.is_in_conflict(claim.series_uid):
+        if not self._notified() or not self._shop.notices:
             return ()
+        if inbox.obstacle(claim.series_uid) is ReasonCode.PATIENT_CONFLICT:
+            return ()  # whose notice it would be nobody knows
         series = series_as_filed(self._shop.stores, claim.series_uid)
         replaced = predecessors(self._shop.stores, claim)
         marked = contract.is_annotation(series) or bool(usable(inbox.annotations(series.uid), series))

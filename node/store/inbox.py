@@ -67,16 +67,14 @@ _ANNOTATIONS: Final = (
     .where(annotation_references.c.series_uid == bindparam("uid"))
     .order_by(instances.c.received_at)
 )
-_IN_CONFLICT: Final = select(series.c.in_conflict).where(series.c.series_uid == bindparam("uid"))
 # Each half by its index: of the two in one condition a database reads all images that it knows.
-_NEEDS_PRUNED: Final = select(
-    or_(
-        exists().where(instances.c.series_uid == bindparam("uid"), instances.c.pruned_at.is_not(None)),
-        exists().where(
-            annotation_references.c.series_uid == bindparam("uid"), _REFERENCED, instances.c.pruned_at.is_not(None)
-        ),
-    )
+_NEEDS_PRUNED: Final = or_(
+    exists().where(instances.c.series_uid == bindparam("uid"), instances.c.pruned_at.is_not(None)),
+    exists().where(
+        annotation_references.c.series_uid == bindparam("uid"), _REFERENCED, instances.c.pruned_at.is_not(None)
+    ),
 )
+_OBSTACLES: Final = Prepared(select(series.c.in_conflict, _NEEDS_PRUNED).where(series.c.series_uid == bindparam("uid")))
 _NEWEST_JOB: Final = (
     select(jobs).where(jobs.c.series_uid == bindparam("uid")).order_by(jobs.c.version.desc()).limit(1).with_for_update()
 )
@@ -148,15 +146,18 @@ class SqlInbox:
         with self._database.read() as connection:
             return connection.scalar(query) or 0
 
-    def is_in_conflict(self, series_uid: SeriesUID) -> bool:
-        """Whether instances of several patients or studies share this series UID."""
-        with self._database.read() as connection:
-            return bool(connection.scalar(_IN_CONFLICT, {"uid": series_uid}))
+    def obstacle(self, series_uid: SeriesUID) -> ReasonCode | None:
+        """Why nothing can be done with a series, whatever its headers say; None: nothing is in the way.
 
-    def is_pruned(self, series_uid: SeriesUID) -> bool:
-        """Whether bytes of a series, or of a contour that references it, were removed because they were old."""
+        PATIENT_CONFLICT: instances of several patients or studies share this series UID. PRUNED: bytes of it, or of a
+        contour that references it, were removed because they were old.
+        """
         with self._database.read() as connection:
-            return bool(connection.scalar(_NEEDS_PRUNED, {"uid": series_uid}))
+            found = _OBSTACLES.run(connection, {"uid": series_uid}).fetchone()
+        is_in_conflict, is_pruned = found or (False, False)
+        if is_in_conflict:
+            return ReasonCode.PATIENT_CONFLICT
+        return ReasonCode.PRUNED if is_pruned else None
 
     def annotations(self, series_uid: SeriesUID) -> tuple[Instance, ...]:
         """The SEG and RTSTRUCT instances that reference a series, in the order they came."""

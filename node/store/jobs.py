@@ -69,7 +69,7 @@ _REPLACEABLE = (JobState.DELIVERING, JobState.DONE, JobState.NOT_ANALYSED, JobSt
 _NEWER: Final = jobs.alias("newer")
 _MINE: Final = series.alias("mine")
 _IS_NEWEST: Final = ~exists().where(_NEWER.c.series_uid == jobs.c.series_uid, _NEWER.c.version > jobs.c.version)
-_SIBLINGS: Final = (
+_SIBLINGS: Final = Prepared(
     select(jobs.c.id, jobs.c.series_uid, jobs.c.state, jobs.c.reason)
     .join(series, series.c.series_uid == jobs.c.series_uid)
     .join(
@@ -312,8 +312,8 @@ class JobStore:
         A series whose identity is in doubt is nobody's sibling.
         """
         with self._database.read() as connection:
-            rows = connection.execute(_SIBLINGS, {"uid": series_uid, "modality": modality}).all()
-        return tuple(Sibling(JobId(row.id), SeriesUID(row.series_uid), JobState(row.state), row.reason) for row in rows)
+            rows = _SIBLINGS.run(connection, {"uid": series_uid, "modality": modality}).fetchall()
+        return tuple(Sibling(JobId(job), SeriesUID(uid), JobState(state), reason) for job, uid, state, reason in rows)
 
     def stand_back(self, claim: Claim, instead: Sibling, reason: Reason, event: AuditEvent) -> bool:
         """End a job because a better series is analysed; False when the claim has been lost.

@@ -63,8 +63,8 @@ class Run:
     overhead_s: float
     """A case beside all its steps, from claim to end: queue, claims and store."""
     whole_s: float
-    """The same of all the time that a worker had for a case: with claiming it, the last of its commit,
-    and its part of the worker's start."""
+    """The same of all the time from the first claim to the last end: with the search for a case, what comes after its
+    commit, and the doorbell. The workers' start is left out, which is one and not a case's."""
     processor_s: float
     """Of the workers' processor time for a case, which a busy machine lengthens less than it does the rest."""
     memory: tuple[int, int]
@@ -109,10 +109,22 @@ def _run(folder: Path, server: PrivatePostgresql, broker: str, count: int, worke
         end(process)
         connection.close()
     rest, overhead = _beside(database, [Step.PREDICT]), _beside(database, list(Step))
-    with database.read() as connection:
-        computed = connection.scalar(select(func.sum(job_steps.c.seconds))) or 0.0
+    whole = (_at_work(database) * workers - _computed(database)) / count
     database.close()
-    return Run(seconds, rest, overhead, (seconds * workers - computed) / count, processor / count, (first, last))
+    return Run(seconds, rest, overhead, whole, processor / count, (first, last))
+
+
+def _at_work(database: Database) -> float:
+    """From the first claim to the last end, in seconds."""
+    with database.read() as connection:
+        begun, ended = connection.execute(select(func.min(jobs.c.claimed_at), func.max(jobs.c.finished_at))).one()
+    return float((ended - begun).total_seconds())
+
+
+def _computed(database: Database) -> float:
+    """What all steps of all cases took, in seconds."""
+    with database.read() as connection:
+        return float(connection.scalar(select(func.sum(job_steps.c.seconds))) or 0.0)
 
 
 def _beside(database: Database, steps: Sequence[Step]) -> float:

@@ -167,11 +167,11 @@ def test_everything_of_an_arrival_is_one_transaction(store: Store) -> None:
 def test_a_series_of_two_patients_or_studies_is_marked(store: Store, other: dict[str, str]) -> None:
     """The mark stays whatever comes later."""
     store.receive(2)
-    assert not store.inbox.is_in_conflict(SERIES)
+    assert store.inbox.obstacle(SERIES) is None
     store.inbox.accept(received(ct_slice(7, **other)))
-    assert store.inbox.is_in_conflict(SERIES)
+    assert store.inbox.obstacle(SERIES) is ReasonCode.PATIENT_CONFLICT
     store.receive_late()
-    assert store.inbox.is_in_conflict(SERIES)
+    assert store.inbox.obstacle(SERIES) is ReasonCode.PATIENT_CONFLICT
 
 
 def test_spaces_around_a_patient_id_do_not_make_another_patient(store: Store) -> None:
@@ -180,7 +180,7 @@ def test_spaces_around_a_patient_id_do_not_make_another_patient(store: Store) ->
     odd = received(ct_slice(7))
     odd = replace(odd, instance=replace(odd.instance, patient=PatientIdentity(" PAT-1 ", "HOSPITAL")))
     store.inbox.accept(odd)
-    assert not store.inbox.is_in_conflict(SERIES)
+    assert store.inbox.obstacle(SERIES) is None
 
 
 def test_a_modality_that_no_standard_allows_is_stored_all_the_same(store: Store) -> None:

@@ -722,7 +722,7 @@ def test_the_bell_is_rung_for_what_waits_once_that_is_committed(store: Store) ->
     assert len(rung) == 2
 
 
-@pytest.mark.parametrize("asked", [_INPUT, _NEEDS_PRUNED], ids=["input", "needs-pruned"])
+@pytest.mark.parametrize("asked", [_INPUT, select(_NEEDS_PRUNED)], ids=["input", "needs-pruned"])
 def test_what_every_case_asks_is_found_by_an_index(store: Store, asked: Select[Any] | CompoundSelect[Any]) -> None:
     """Of the images that the node has ever seen, those of the case alone are read."""
     with store.database.view() as connection:

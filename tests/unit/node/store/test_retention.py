@@ -88,7 +88,7 @@ def test_a_delivered_series_gives_its_bytes_back(store: Store) -> None:
     assert there(paths(store)) == [False] * 4
     assert (store.count("instances"), store.count("results"), store.job_state(FIRST)) == (4, 2, "done")
     assert store.retention.totals() == (4, size)
-    assert store.inbox.is_pruned(SERIES)
+    assert store.inbox.obstacle(SERIES) is ReasonCode.PRUNED
     assert store.retention.prune(KEEP) == Pruned()
     assert events(store, AuditAction.SERIES_PRUNED) == [{"instances": 4, "results": 1}]
 
@@ -264,7 +264,7 @@ def test_a_kill_between_rows_and_bytes_is_healed_by_the_sweep(store: Store, monk
         patch.setattr(FolderBlobs, "remove", die)
         with pytest.raises(Killed):
             store.retention.prune(KEEP)
-    assert store.inbox.is_pruned(SERIES)
+    assert store.inbox.obstacle(SERIES) is ReasonCode.PRUNED
     assert there(paths(store)) == [True] * 4
     assert store.retention.prune(KEEP) == Pruned()
     assert store.retention.sweep().orphans == 5
@@ -282,7 +282,7 @@ def test_a_kill_before_the_rows_are_committed_leaves_everything(store: Store, mo
         patch.setattr("node.store.retention._series_event", die)
         with pytest.raises(Killed):
             store.retention.prune(KEEP)
-    assert not store.inbox.is_pruned(SERIES)
+    assert store.inbox.obstacle(SERIES) is None
     assert store.retention.sweep().orphans == 0
     assert there(paths(store)) == [True] * 4
 
@@ -326,7 +326,7 @@ def test_what_is_stored_while_its_old_bytes_are_removed_is_there(store: Store, m
 
     monkeypatch.setattr("node.store.retention.Retention._wanted", wanted_then_sent_again)
     assert store.retention.prune(KEEP).series == 1
-    assert not store.inbox.is_pruned(SERIES)
+    assert store.inbox.obstacle(SERIES) is None
     assert there(paths(store)) == [True]
     store.retention.sweep()
     assert there(paths(store)) == [True]
@@ -393,7 +393,7 @@ def test_what_was_pruned_is_stored_when_it_comes_again(store: Store) -> None:
         assert store.inbox.accept(received(ct_slice(index))) is IntakeVerdict.STORED
         assert store.inbox.accept(received(ct_slice(index))) is IntakeVerdict.DUPLICATE
     assert there(paths(store)) == [True] * 4
-    assert not store.inbox.is_pruned(SERIES)
+    assert store.inbox.obstacle(SERIES) is None
     assert [(job.job_id, job.state) for job in store.jobs.jobs()] == [(FIRST, JobState.DONE)]
     assert store.retention.prune(KEEP) == Pruned()
     assert [one.reason for one in store.audit.events()][-4:] == [ReasonCode.PRUNED] * 4
@@ -423,7 +423,7 @@ def test_an_object_that_cannot_be_the_one_that_was_pruned_is_set_aside(store: St
     (uid,) = (one.uid for one in store.inbox.series(SERIES).instances)
     assert store.inbox.accept(received(ct_slice(0, SOPInstanceUID=uid, **other))) is IntakeVerdict.CONFLICT
     assert (store.count("set_aside"), store.count("instances")) == (1, 1)
-    assert store.inbox.is_pruned(SERIES)
+    assert store.inbox.obstacle(SERIES) is ReasonCode.PRUNED
 
 
 def test_two_senders_of_the_same_pruned_object_store_it_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -459,7 +459,7 @@ def test_a_series_that_was_held_for_its_bytes_is_collected_when_they_come(store:
     assert store.job_state(FIRST) == "done"
     store.receive()
     assert store.job_state(JobId.of(SERIES, 3)) == "collecting"
-    assert not store.inbox.is_pruned(SERIES)
+    assert store.inbox.obstacle(SERIES) is None
 
 
 def test_a_series_that_was_held_for_a_contour_waits_when_that_comes(store: Store) -> None:
@@ -472,11 +472,11 @@ def test_a_series_that_was_held_for_a_contour_waits_when_that_comes(store: Store
     store.receive()
     store.complete()
     store.change("UPDATE jobs SET state = 'not-analysed' WHERE series_uid = :uid", uid=CONTOURS)
-    assert store.inbox.is_pruned(SERIES)
+    assert store.inbox.obstacle(SERIES) is ReasonCode.PRUNED
     finish(store, store.claim(), JobState.QUARANTINED, ReasonCode.PRUNED)
     assert store.inbox.accept(received_contour(SERIES)) is IntakeVerdict.STORED
     assert store.job_state(SECOND) == "waiting"
-    assert not store.inbox.is_pruned(SERIES)
+    assert store.inbox.obstacle(SERIES) is None
     assert len(store.inbox.annotations(SERIES)) == 1
 
 
