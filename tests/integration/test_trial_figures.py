@@ -112,6 +112,27 @@ def test_a_lesion_that_was_refused_is_not_found() -> None:
     assert reasons(lost) == {"ROI_UNCERTAIN": 12}
 
 
+def test_what_is_not_found_is_told_by_organ_and_stage() -> None:
+    """Three T1 that were refused: the share of all would hide which they are."""
+    lost = tuple(refused(one.truth, ReasonCode.ROI_UNCERTAIN) if one.truth.t_stage == 1 else one for one in PERFECT)
+    table = {figure.name.strip(): figure for figure in figures(lost)}
+    found = {sort: (table[sort].value, table[sort].studies) for sort in table if sort.startswith("in the ")}
+    assert found == {
+        "in the pancreas": (1.0, 12),
+        "in the stomach, T1": (0.0, 3),
+        "in the stomach, T2": (1.0, 3),
+        "in the stomach, T3": (1.0, 3),
+        "in the stomach, T4": (1.0, 3),
+    }
+
+
+def test_a_result_on_something_else_is_told() -> None:
+    """It was delivered, and is not where the lesion is."""
+    table = {figure.name: figure for figure in figures(changed(Kind.GASTRIC, 3, dice=0.0))}
+    wrong = table["lesion: of those delivered, on something else"]
+    assert (wrong.value, wrong.studies) == (0.125, 24)
+
+
 @pytest.mark.parametrize(
     ("one", "said"),
     [

@@ -16,6 +16,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from models.evaluation.classification import confusion_of, quadratic_kappa
 from models.phantoms import CEILING_AUC, Kind, Phase
+from models.phantoms.spec import T_STAGES
 from models.training.judging import interval
 from node.domain.lifecycle import JobState
 from node.domain.reasons import ReasonCode
@@ -106,7 +107,8 @@ def _lesions(rows: Sequence[Row]) -> tuple[Figure, ...]:
     given = [row for row in mine if row.dice is not None]
     right = [row.organ == _organ(row) for row in given]
     return (
-        _share("lesion: found", [bool(dice >= FOUND_FROM) for dice in overlap], at_least=0.95),
+        _share("lesion: found", _found(mine), at_least=0.95),
+        *_found_by_sort(mine),
         _bootstrap(
             "lesion: Dice, median (0 where none was delivered)",
             mine,
@@ -114,7 +116,20 @@ def _lesions(rows: Sequence[Row]) -> tuple[Figure, ...]:
             at_least=0.80,
         ),
         _share("lesion: in the right organ, of those delivered", right),
+        _share("lesion: of those delivered, on something else", [not found for found in _found(given)]),
     )
+
+
+def _found(rows: Sequence[Row]) -> list[bool]:
+    return [row.dice is not None and row.dice >= FOUND_FROM for row in rows]
+
+
+def _found_by_sort(rows: Sequence[Row]) -> tuple[Figure, ...]:
+    """Which lesions are found: one share of all hides that early gastric cancers are the ones that are not."""
+    by_sort: dict[str, list[Row]] = {"in the pancreas": [row for row in rows if _is(row, Kind.PANCREATIC)]}
+    for stage in T_STAGES:
+        by_sort[f"in the stomach, T{stage}"] = [row for row in rows if row.truth.t_stage == stage]
+    return tuple(_share(f"  {sort}", _found(some)) for sort, some in by_sort.items())
 
 
 def _triage(rows: Sequence[Row]) -> tuple[Figure, ...]:
