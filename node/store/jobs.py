@@ -1,26 +1,22 @@
 """Jobs: the queue that workers claim from, fenced by tokens, and what people are shown of it."""
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import (
     Connection,
     RowMapping,
-    Select,
     and_,
     bindparam,
-    case,
     exists,
     func,
     insert,
     or_,
     select,
-    union,
     update,
 )
 
@@ -30,17 +26,14 @@ from node.domain.lifecycle import WAITS_FOR_A_PERSON, DeliveryState, JobState, Q
 from node.domain.reasons import Reason, ReasonCode
 from node.errors import UsageError
 from node.failpoints import Failpoint, hit
-from node.store import audit
+from node.store import audit, turns
 from node.store.inbox import FIRST_VERSION, count_instances, insert_job, latest_job, reopened
-from node.store.leases import Lease, LeaseWatch, any_of
+from node.store.leases import Lease, LeaseWatch
+from node.store.manifest import manifest_of
 from node.store.outbox import once_more
 from node.store.prepared import Prepared
 from node.store.session import Database, pairs, ring
 from node.store.tables import (
-    IS_URGENT,
-    annotation_references,
-    identity_corrections,
-    instances,
     job_steps,
     jobs,
     outbox,
@@ -54,8 +47,6 @@ FIRST_TOKEN: Final = 1
 """Of the first claim of a job."""
 STRIKES: Final = 3
 """Claims that end in a dead worker before a job is quarantined."""
-AGED_AFTER: Final = timedelta(minutes=10)
-"""How long a routine case may be overtaken before it has its turn among the urgent ones."""
 TURN_OF_THE_AGED: Final = 4
 """Every so many claims of a worker: cases that have waited for longer than that are taken by their age."""
 
@@ -90,25 +81,21 @@ _SIBLINGS: Final = Prepared(
     .order_by(jobs.c.series_uid)
 )
 
-# Each half by its index: of the two in one condition a database reads all images that it knows.
-_INPUT: Final = union(
-    select(instances.c.sop_instance_uid, instances.c.sha256).where(instances.c.series_uid == bindparam("uid")),
-    select(instances.c.sop_instance_uid, instances.c.sha256)
-    .join(annotation_references, annotation_references.c.sop_instance_uid == instances.c.sop_instance_uid)
-    .where(annotation_references.c.series_uid == bindparam("uid")),
-)
-_CORRECTION: Final = (
-    select(identity_corrections.c.attributes)
-    .join(series, series.c.study_uid == identity_corrections.c.study_uid)
-    .where(series.c.series_uid == bindparam("uid"))
-    .order_by(identity_corrections.c.id.desc())
-    .limit(1)
-)
 _HELD: Final = {"running": JobState.RUNNING.value}
 _ENTER: Final = Prepared(
     update(jobs)
     .where(jobs.c.id == bindparam("job"), jobs.c.token == bindparam("claimed"), jobs.c.state == bindparam("running"))
     .values(step=bindparam("begins"))
+)
+_TAKEN: Final = ("token", "strikes", "manifest", "fixed_at", "lease_owner", "lease_expires_at", "claimed_at")
+_TAKE: Final = Prepared(
+    update(jobs)
+    .where(jobs.c.id == bindparam("job"))
+    .values(
+        {name: bindparam(f"to_{name}", type_=jobs.c[name].type) for name in _TAKEN}
+        # Why it waited says nothing any more.
+        | {"state": JobState.RUNNING.value, "reason": "", "detail": ""}
+    )
 )
 _INSERT_STEP: Final = Prepared(
     insert(job_steps).inline(), ["job_id", "token", "step", "started_at", "seconds", "outcome", "details"]
@@ -260,19 +247,16 @@ class JobStore:
     def _is_any_claimable(self, queues: Collection[Queue]) -> bool:
         """Looking first leaves the write lock alone while there is nothing to do."""
         with self._database.read() as connection:
-            found = _claimable(datetime.now(UTC), self._abandoned(connection), queues)
-            return connection.execute(found.limit(1)).first() is not None
+            return turns.is_any(connection, datetime.now(UTC), self._abandoned(connection), queues)
 
     def _claim(self, worker: str, queues: Collection[Queue], *, is_beside: bool) -> Claim | None:
         by_age = self._claims % TURN_OF_THE_AGED == TURN_OF_THE_AGED - 1
         with self._database.write() as connection:
             # Only now: getting the write lock may have taken as long as a lease.
             now = datetime.now(UTC)
-            leases = () if is_beside else self._abandoned(connection)
-            found = _claimable(now, leases, queues)
-            if is_beside:
-                found = found.where(jobs.c.strikes == 0)
-            while (row := _first(connection, found, now, by_age=by_age)) is not None:
+            left = () if is_beside else self._abandoned(connection)
+            search = partial(turns.first, connection, now, left, queues, by_age=by_age, is_beside=is_beside)
+            while (row := search()) is not None:
                 strikes = row["strikes"] + (JobState(row["state"]) is JobState.RUNNING)
                 # Once more than it is tried: for a worker that only says so, and dies of nothing that it reads.
                 if strikes <= STRIKES:
@@ -512,7 +496,7 @@ def reopen(connection: Connection, series_uid: SeriesUID, now: datetime, why: st
     row = latest_job(connection, series_uid)
     if row is None or JobState(row["state"]) in (JobState.COLLECTING, JobState.WAITING):
         return None
-    if row["manifest"] == _manifest(connection, series_uid):
+    if row["manifest"] == manifest_of(connection, series_uid):
         return None
     if JobState(row["state"]) is not JobState.RUNNING:
         version = row["version"] + 1
@@ -648,7 +632,7 @@ def give_back_if_changed(connection: Connection, claim: Claim, now: datetime) ->
 
     The steps may have read that contour or not: only a claim whose manifest knows it can say what was analysed.
     """
-    if _manifest(connection, claim.series_uid) == claim.manifest:
+    if manifest_of(connection, claim.series_uid) == claim.manifest:
         return False
     values = {"token": claim.token + 1, "lease_owner": "", "step": ""}
     values = _queued(connection, claim.job_id, values)
@@ -672,57 +656,23 @@ def _queued(connection: Connection, job_id: JobId, values: Mapping[str, Any]) ->
     return {"state": JobState.WAITING.value, "queue": Queue.CPU.value, **values}
 
 
-def _claimable(now: datetime, leases: Sequence[Lease], queues: Collection[Queue]) -> Select[Any]:
-    # What was claimed later than now was claimed before the clock was set back: its waiting time says nothing.
-    is_due = or_(jobs.c.not_before.is_(None), jobs.c.not_before <= now, jobs.c.claimed_at > now)
-    waiting = and_(jobs.c.state == JobState.WAITING.value, is_due)
-    of_the_dead = any_of(leases, jobs.c.id, jobs.c.token, jobs.c.lease_expires_at)
-    abandoned = and_(jobs.c.state == JobState.RUNNING.value, of_the_dead)
-    return (
-        select(jobs, series.c.study_uid, series.c.urgency)
-        .join(series, series.c.series_uid == jobs.c.series_uid)
-        .where(jobs.c.queue.in_([queue.value for queue in queues]), or_(waiting, abandoned))
-    )
-
-
-def _first(connection: Connection, found: Select[Any], now: datetime, *, by_age: bool) -> RowMapping | None:
-    """The first of what can be claimed, locked; ``by_age``: nobody who has waited for long is overtaken.
-
-    Urgent ones are asked for on their own: most of the time there are none, which an index knows, and the oldest of the
-    others another. In one order both would be a sort of everything that waits.
-    """
-    if by_age:
-        orders = [found.order_by(case((jobs.c.completed_at <= now - AGED_AFTER, 1), else_=series.c.urgency).desc())]
-    else:
-        orders = [found.where(IS_URGENT).order_by(series.c.urgency.desc()), found]
-    for one in orders:
-        free = one.order_by(jobs.c.completed_at, jobs.c.id).limit(1).with_for_update(skip_locked=True, of=jobs)
-        row = connection.execute(free).mappings().first()
-        if row is not None:
-            return row
-    return None
-
-
 def _take(connection: Connection, row: RowMapping, worker: str, strikes: int, now: datetime) -> Claim:
     series_uid = SeriesUID(row["series_uid"])
-    manifest = _manifest(connection, series_uid)
+    manifest = manifest_of(connection, series_uid)
     # The date inside the results is that of the first claim of this input, so that a re-run repeats it.
     fixed_at = row["fixed_at"] if row["fixed_at"] and row["manifest"] == manifest else now.replace(microsecond=0)
     token = row["token"] + 1
     values = {
-        "state": JobState.RUNNING.value,
-        "token": token,
-        "strikes": strikes,
-        "manifest": manifest,
-        "fixed_at": fixed_at,
-        "lease_owner": worker,
-        "lease_expires_at": now + LEASE,
-        "claimed_at": now,
-        # Why it waited says nothing any more.
-        "reason": "",
-        "detail": "",
+        "job": row["id"],
+        "to_token": token,
+        "to_strikes": strikes,
+        "to_manifest": manifest,
+        "to_fixed_at": fixed_at,
+        "to_lease_owner": worker,
+        "to_lease_expires_at": now + LEASE,
+        "to_claimed_at": now,
     }
-    connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(values))
+    _TAKE.run(connection, values)
     event = AuditEvent(
         at=now,
         actor=worker,
@@ -790,22 +740,6 @@ def _strike_out(connection: Connection, row: RowMapping, now: datetime) -> None:
         details={"step": row["step"]},
     )
     audit.append(connection, event)
-
-
-def _manifest(connection: Connection, series_uid: SeriesUID) -> str:
-    """SHA-256 over UID and digest of every instance of a series and of every contour that references it.
-
-    And over what an archive has corrected of the study's identity: other results, other UIDs.
-    """
-    lines = sorted(f"{uid} {sha}" for uid, sha in connection.execute(_INPUT, {"uid": series_uid}))
-    lines += _correction(connection, series_uid)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _correction(connection: Connection, series_uid: SeriesUID) -> list[str]:
-    """The newest correction of the identity of a series' study as a line, if there is one."""
-    found = connection.scalar(_CORRECTION, {"uid": series_uid})
-    return [json.dumps(found, sort_keys=True)] if found else []
 
 
 def _require_newest(connection: Connection, row: RowMapping) -> None:

@@ -5,14 +5,15 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, select, text, update
+from sqlalchemy import CompoundSelect, Select, create_engine, select, text, update
 
 from node.dicom.reading import same_content
-from node.domain.identifiers import SeriesUID
+from node.domain.identifiers import JobId, SeriesUID
 from node.domain.intake import ReceivedInstance
 from node.store import jobs, outbox, tables
 from node.store.audit import AuditTrail
@@ -69,6 +70,25 @@ class Store:
         """Take a series as complete with what is here of it."""
         uid = SeriesUID(series)
         return self.jobs.complete(uid, "test", len(self.inbox.series(uid).instances))
+
+    def waiting_since(self, series: str, since: datetime, *, urgent: bool = False) -> None:
+        """Take in a complete series of its own study that has waited since then."""
+        self.receive(1, series)
+        assert self.complete(series)
+        job_id = JobId.of(SeriesUID(series), 1)
+        self.change("UPDATE series SET urgency = :urgent WHERE series_uid = :uid", urgent=int(urgent), uid=series)
+        moment = since if "postgresql" in self.database.url else f"{since:%Y-%m-%d %H:%M:%S.%f}"
+        self.change("UPDATE jobs SET completed_at = :since WHERE id = :id", since=moment, id=job_id)
+
+    def plan_of(self, asked: Select[Any] | CompoundSelect[Any]) -> str:
+        """How the database would find what is asked, its parameters in the statement, were its tables large."""
+        with self.database.view() as connection:
+            is_sqlite = connection.dialect.name == "sqlite"
+            if not is_sqlite:
+                connection.execute(text("SET LOCAL enable_seqscan = off"))  # which a few rows would be read by
+            made = asked.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
+            rows = connection.execute(text(f"EXPLAIN {'QUERY PLAN' if is_sqlite else ''} {made}")).all()
+        return "\n".join(str(row[-1]) for row in rows)
 
     def claim(self, worker: str = "worker 1") -> Claim:
         """Claim the next job, which there must be."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from pydicom.uid import JPEGLSLossless
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from node.domain.audit import AuditAction, AuditOutcome
@@ -16,6 +17,7 @@ from node.domain.reasons import Reason, ReasonCode
 from node.errors import RefusedAtDoor, Retryable
 from node.store.folder_blobs import FolderBlobs
 from node.store.group_commit import GroupCommit
+from node.store.inbox import _NEEDS_PRUNED
 from node.store.jobs import EndedStep
 from tests.factories import (
     CONTOURS,
@@ -384,3 +386,11 @@ def test_an_instance_without_numbers_comes_back_without_numbers(store: Store) ->
     assert found == instance(bare, path=found.path)
     assert (found.image_position_mm, found.pixel_spacing_mm, found.frame_of_reference_uid) == (None, None, "")
     assert found.study_uid == StudyUID(STUDY)
+
+
+def test_what_was_pruned_is_found_by_an_index(store: Store) -> None:
+    """Of the images that the node has ever seen, those of the series alone are read."""
+    plan = store.plan_of(select(_NEEDS_PRUNED).params(uid=SERIES))
+    assert "instances" in plan
+    assert "SCAN instances" not in plan
+    assert "Seq Scan" not in plan

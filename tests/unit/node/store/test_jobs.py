@@ -4,20 +4,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from sqlalchemy import CompoundSelect, Select, select, text
 
 from node.domain.audit import AuditAction, AuditOutcome
 from node.domain.identifiers import JobId, SeriesUID
 from node.domain.lifecycle import JobState, Queue, Step
 from node.domain.reasons import Reason, ReasonCode
 from node.errors import UsageError
-from node.store.inbox import _NEEDS_PRUNED
-from node.store.jobs import _INPUT, LEASE, STRIKES, TURN_OF_THE_AGED, Claim, EndedStep, struck_out
+from node.store.jobs import LEASE, STRIKES, Claim, EndedStep, struck_out
 from node.store.session import ring
-from node.store.tables import IS_URGENT, series
 from tests.factories import PATIENT, SERIES, STUDY, ct_slice, event, received, received_contour, report_object
 from tests.factories import step_record as ran
 from tests.unit.node.store.conftest import Store
@@ -262,35 +258,6 @@ def test_a_claim_on_another_input_commits_nothing(store: Store) -> None:
     again = store.claim()
     assert (again.job_id, again.manifest) == (claim.job_id, claim.manifest)
     assert again.token > claim.token
-
-
-def test_a_rerun_of_the_same_input_repeats_manifest_and_date(store: Store) -> None:
-    """So that its results have the same bytes."""
-    first = store.claimed()
-    store.change("UPDATE jobs SET fixed_at = '2024-05-06 07:08:09.000000'")
-    store.forget_leases()
-    second = store.claim()
-    assert second.manifest == first.manifest
-    assert second.fixed_at == datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
-
-
-def test_another_input_has_another_manifest_and_date(store: Store) -> None:
-    """A late slice makes another analysis of it."""
-    first = store.claimed()
-    store.change("UPDATE jobs SET fixed_at = '2024-05-06 07:08:09.000000'")
-    store.receive_late()
-    store.complete()
-    second = store.claim()
-    assert second.manifest != first.manifest
-    assert second.fixed_at.year > 2024
-
-
-def test_a_contour_is_part_of_the_input(store: Store) -> None:
-    """The manifest covers every object that references the series."""
-    first = store.claimed()
-    store.jobs.release(first, SOON, event())
-    store.inbox.accept(received_contour(SERIES))
-    assert store.claim().manifest != first.manifest
 
 
 # verdicts
@@ -590,17 +557,7 @@ def test_what_waits_for_a_series_is_woken_when_that_is_complete(store: Store) ->
     assert {store.claim().series_uid, store.claim().series_uid} == {SERIES, OTHER}
 
 
-# queues, turns and bells
-
-
-def waiting_since(store: Store, series: str, since: datetime, *, urgent: bool = False) -> None:
-    """A complete series of its own study that has waited since then."""
-    store.receive(1, series)
-    assert store.complete(SeriesUID(series))
-    job_id = JobId.of(SeriesUID(series), 1)
-    store.change("UPDATE series SET urgency = :urgent WHERE series_uid = :uid", urgent=int(urgent), uid=series)
-    moment = since if "postgresql" in store.database.url else f"{since:%Y-%m-%d %H:%M:%S.%f}"
-    store.change("UPDATE jobs SET completed_at = :since WHERE id = :id", since=moment, id=job_id)
+# queues and bells
 
 
 def test_a_worker_claims_from_its_own_queues_alone(store: Store) -> None:
@@ -623,24 +580,6 @@ def test_a_late_slice_sends_a_job_back_to_where_headers_are_read(store: Store) -
     assert store.jobs.claim("worker", [Queue.CPU]) is not None
 
 
-def test_an_urgent_case_overtakes(store: Store) -> None:
-    """Whatever was there before."""
-    now = datetime.now(UTC)
-    waiting_since(store, "2.25.701", now - timedelta(minutes=5))
-    waiting_since(store, "2.25.702", now, urgent=True)
-    assert [store.claim().series_uid for _ in range(2)] == ["2.25.702", "2.25.701"]
-
-
-def test_a_routine_case_never_starves(store: Store) -> None:
-    """However many urgent ones come, every fourth claim goes to what has waited for long."""
-    now = datetime.now(UTC)
-    waiting_since(store, "2.25.700", now - timedelta(hours=1))
-    for number in range(TURN_OF_THE_AGED):
-        waiting_since(store, f"2.25.71{number}", now + timedelta(seconds=number), urgent=True)
-    claimed = [store.claim().series_uid for _ in range(TURN_OF_THE_AGED)]
-    assert claimed == ["2.25.710", "2.25.711", "2.25.712", "2.25.700"]
-
-
 def test_a_worker_that_was_seen_to_end_costs_no_lease(store: Store) -> None:
     """The job waits again at once, with a strike and with what it ended in; its worker's token is stale."""
     claim = store.claimed()
@@ -660,28 +599,6 @@ def test_whoever_saw_a_worker_end_knows_best_at_which_step(store: Store) -> None
     assert store.jobs.strike(claim.job_id, claim.token, "supervisor", "SIGSEGV", step="triage")
     again = store.claim()
     assert (again.last_step, again.last_error) == ("triage", "triage: SIGSEGV")
-
-
-def test_beside_others_only_what_never_cost_a_worker_is_claimed(store: Store) -> None:
-    """Neither a job with a strike nor one of a dead worker."""
-    now = datetime.now(UTC)
-    for number, strikes in enumerate((1, 0)):
-        waiting_since(store, f"2.25.72{number}", now + timedelta(seconds=number))
-        store.change("UPDATE jobs SET strikes = :n WHERE series_uid = :uid", n=strikes, uid=f"2.25.72{number}")
-    taken = store.jobs.claim("w", is_beside=True)
-    assert taken is not None
-    assert taken.series_uid == "2.25.721"
-    store.change("UPDATE jobs SET lease_expires_at = :then WHERE state = 'running'", then=now - timedelta(hours=1))
-    assert store.jobs.claim("w", is_beside=True) is None
-    assert store.claim().strikes == 1
-
-
-def test_a_claim_says_whether_it_is_urgent(store: Store) -> None:
-    """Whoever takes several together does not keep it waiting."""
-    now = datetime.now(UTC)
-    waiting_since(store, "2.25.730", now, urgent=True)
-    waiting_since(store, "2.25.731", now)
-    assert [store.claim().is_urgent for _ in range(2)] == [True, False]
 
 
 def test_a_job_that_struck_out_says_what_the_last_worker_ended_in(store: Store) -> None:
@@ -720,29 +637,3 @@ def test_the_bell_is_rung_for_what_waits_once_that_is_committed(store: Store) ->
         ring(connection, FIRST, Queue.CPU)
         raise ValueError
     assert len(rung) == 2
-
-
-@pytest.mark.parametrize("asked", [_INPUT, select(_NEEDS_PRUNED)], ids=["input", "needs-pruned"])
-def test_what_every_case_asks_is_found_by_an_index(store: Store, asked: Select[Any] | CompoundSelect[Any]) -> None:
-    """Of the images that the node has ever seen, those of the case alone are read."""
-    with store.database.view() as connection:
-        is_sqlite = connection.dialect.name == "sqlite"
-        if not is_sqlite:
-            connection.execute(text("SET LOCAL enable_seqscan = off"))  # which a few rows would be read by
-        made = asked.params(uid=SERIES).compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
-        rows = connection.execute(text(f"EXPLAIN {'QUERY PLAN' if is_sqlite else ''} {made}")).all()
-    plan = "\n".join(str(row[-1]) for row in rows)
-    assert "instances" in plan
-    assert "SCAN instances" not in plan
-    assert "Seq Scan" not in plan
-
-
-def test_urgent_series_are_found_by_an_index(store: Store) -> None:
-    """Which holds them alone: whoever claims looks at no other."""
-    with store.database.view() as connection:
-        is_sqlite = connection.dialect.name == "sqlite"
-        if not is_sqlite:
-            connection.execute(text("SET LOCAL enable_seqscan = off"))
-        asked = select(series.c.series_uid).where(IS_URGENT).compile(dialect=connection.dialect)
-        rows = connection.execute(text(f"EXPLAIN {'QUERY PLAN' if is_sqlite else ''} {asked}")).all()
-    assert "ix_series_urgent" in "\n".join(str(row[-1]) for row in rows)
