@@ -1,5 +1,6 @@
 """Where the networks run: the device, and how many threads a worker may use."""
 
+import ctypes
 import os
 import platform
 import sys
@@ -17,6 +18,8 @@ _THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DE
 _CPU_FILE: Final = Path("/proc/cpuinfo")
 # What compiled code depends on: the model (x86), the instruction sets (x86, then Arm).
 _CPU_FIELDS: Final = frozenset({"model name", "flags", "Features"})
+# Of mallopt(3), glibc: nothing freed goes back, it grows by 64 MB at a time, and no array has pages of its own.
+_KEEPS_MEMORY: Final = {-1: -1, -2: 64 << 20, -4: 0}
 
 
 def limit_threads(workers: int) -> int:
@@ -34,6 +37,19 @@ def limit_threads(workers: int) -> int:
 
         torch.set_num_threads(threads)
     return threads
+
+
+def keep_freed_memory() -> bool:
+    """Whether from now on this process keeps for itself what its arrays leave, where the system's allocator can.
+
+    A step of a training makes and leaves gigabytes; given back and asked for anew, they cost a third of its time. For a
+    process that does one thing and ends: what it once had it has to its end.
+    """
+    try:
+        set_option = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another system, or another C library
+        return False
+    return all(set_option(option, value) == 1 for option, value in _KEEPS_MEMORY.items())
 
 
 def choose(wanted: str = AUTO) -> str:

@@ -50,6 +50,8 @@ class Tissue(StrEnum):
     MUSCULARIS = "muscularis"
     PANCREATIC_TUMOUR = "pancreatic-tumour"
     GASTRIC_TUMOUR = "gastric-tumour"
+    EARLY_GASTRIC_TUMOUR = "early-gastric-tumour"
+    """Of the inner layers alone: brighter than the mucosa beside it."""
 
 
 _TIMES_S: Final = (0.0, 20.0, 35.0, 50.0, 70.0, 100.0, 180.0, 300.0)
@@ -69,6 +71,7 @@ _HU: Final = {
     Tissue.MUSCULARIS: (40, 42, 54, 64, 72, 74, 72, 68),
     Tissue.PANCREATIC_TUMOUR: (40, 41, 47, 56, 64, 69, 75, 74),
     Tissue.GASTRIC_TUMOUR: (42, 46, 72, 90, 98, 98, 92, 86),
+    Tissue.EARLY_GASTRIC_TUMOUR: (42, 60, 122, 144, 143, 130, 104, 92),
 }
 
 

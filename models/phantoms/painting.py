@@ -397,7 +397,7 @@ class Painter:
         distance = np.maximum(distance, -0.5 * np.float32(tumour.radius_mm) * near)
         may = np.isin(canvas.organs[patch.window], _INVADED)
         distance = np.where(may, distance, np.float32(99.0))
-        mean = np.float32(self.hu.hu(Tissue.GASTRIC_TUMOUR) + tumour.contrast_hu)
+        mean = np.float32(self.hu.hu(tumour.tissue) + tumour.contrast_hu)
         canvas.paint(patch, distance, mean + 7.0 * textures.fine[patch.window])
         within = tumour.inside(near, -outside, outer, inner) & may
         canvas.mark_lesion(patch, within, tumour.number, Organ.STOMACH)

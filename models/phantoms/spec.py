@@ -15,8 +15,10 @@ from models.phantoms.latent import NtrTruth
 from models.phantoms.scanner import MATRIX, Scanner
 from node.domain.clinical import ClinicalRecord
 
-VERSION: Final = 1
-"""Of the generator: another number may make other bytes from the same seed."""
+VERSION: Final = 2
+"""Of the generator: another number makes other voxels from the same seed."""
+_STREAMS: Final = 1
+"""What every random stream begins with; it stays, so that a new version leaves alone what it is not about."""
 T_STAGES: Final = (1, 2, 3, 4)
 
 
@@ -27,9 +29,14 @@ class Kind(StrEnum):
     PANCREATIC = "pancreatic"
     GASTRIC = "gastric"
 
+    @property
+    def version(self) -> int:
+        """The version of the generator that last changed phantoms of this kind."""
+        return VERSION if self is Kind.GASTRIC else 1
+
 
 class Filling(StrEnum):
-    """What the stomach was filled with; GTRNet's patients drank water."""
+    """What the stomach was filled with; a gastric cancer is staged after water (GTRNet, methods)."""
 
     WATER = "water"
     CONTRAST = "contrast"
@@ -156,7 +163,7 @@ class PhantomSpec:
 
 def stream_of(seed: int, stream: Stream, *more: int) -> np.random.Generator:
     """A generator that follows from seed, stream and further numbers alone, on every platform."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence((VERSION, seed, int(stream), *more))))
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence((_STREAMS, seed, int(stream), *more))))
 
 
 _KINDS: Final = (Kind.PANCREATIC, Kind.GASTRIC, Kind.NORMAL)
@@ -169,7 +176,7 @@ _HEAD_SHARE: Final = 0.75
 _HEAD_UP_TO: Final = 0.27
 _GASTRIC_MM: Final = {1: (22.0, 5.0), 2: (33.0, 6.0), 3: (46.0, 7.0), 4: (60.0, 9.0)}
 """Mean and spread of the longest diameter by T stage; GTRNet's mean is 38 (24) mm."""
-_GASTRIC_THICKNESS_MM: Final = {1: (6.5, 8.5), 2: (10.0, 12.5), 3: (14.5, 17.5), 4: (20.0, 25.0)}
+_GASTRIC_THICKNESS_MM: Final = {1: (7.5, 9.5), 2: (10.0, 12.5), 3: (14.5, 17.5), 4: (20.0, 25.0)}
 
 
 def draw(seed: int, wanted: Wanted | None = None) -> PhantomSpec:
@@ -183,6 +190,8 @@ def draw(seed: int, wanted: Wanted | None = None) -> PhantomSpec:
         raise ValueError("a study with lesions has at least one, and a T stage is 1 to 4")
     kind = asked.kind or _KINDS[int(stream_of(seed, Stream.KIND).choice(len(_KINDS), p=_KIND_SHARES))]
     habitus = _habitus(stream_of(seed, Stream.BODY))
+    if kind is Kind.GASTRIC:
+        habitus = replace(habitus, filling=Filling.WATER)
     profile, machine = _machine(stream_of(seed, Stream.SCANNER), habitus, asked)
     delays = profile.portal_delay_s if asked.phase is Phase.PORTAL_VENOUS else None
     lesions = _lesions(stream_of(seed, Stream.LESION), kind, asked, habitus)

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from models.phantoms.enhancement import Tissue
 from models.phantoms.latent import NtrTruth
 from models.phantoms.lattice import Lattice, Plane
 from models.phantoms.shapes import Ellipsoid, Extent, Point, Tube, box_around
@@ -31,7 +32,8 @@ _OUTLINE_MM: Final = 9.0
 _OUTLINE_SHARE: Final = 0.10
 _MARGIN_MM: Final = 26.0
 _FURTHEST_STRAND_MM: Final = 17.0
-_STRANDING_HU: Final = {1: 0.0, 2: 0.0, 3: 12.0, 4: 100.0}
+_STRANDING_HU: Final = {1: 0.0, 2: 0.0, 3: 40.0, 4: 100.0}
+"""How readers tell the depth on CT: at T2 the fat is clear, at T3 a few strands, at T4 dense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,11 @@ class GastricTumour:
         """The box of the tumour and the fat that it disturbs."""
         reach = self.radius_mm + _FURTHEST_STRAND_MM
         return box_around((self.centre,), (reach, reach, reach))
+
+    @property
+    def tissue(self) -> Tissue:
+        """What it takes up contrast like."""
+        return Tissue.EARLY_GASTRIC_TUMOUR if self.t_stage == 1 else Tissue.GASTRIC_TUMOUR
 
     def closeness(self, x: Plane, y: Plane, z: Plane) -> Plane:
         """1 - (distance over radius) squared: 1 in the middle, 0 at the edge, negative outside."""

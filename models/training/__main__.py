@@ -204,4 +204,5 @@ def _show(summary: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    device.keep_freed_memory()
     sys.exit(main())

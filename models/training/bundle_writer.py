@@ -139,7 +139,7 @@ def data(cohort: Cohort, names: tuple[str, ...], facts: Facts) -> str:
 
 def how(facts: Facts, options: Mapping[str, Any]) -> str:
     """How it was trained, enough to do it again; ``options``: of the task."""
-    hyper = ", ".join(f"{name} {value}" for name, value in facts.hyper.as_dict().items())
+    hyper = ", ".join(f"{name} {value}" for name, value in facts.hyper.in_use().items())
     searched = (
         f" The hyper-parameters are the best of {facts.searched} that were compared on these very folds, which "
         "flatters the figures."

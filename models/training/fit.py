@@ -174,7 +174,8 @@ class _Run:
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate(self._plan.hyper, epochs)
         self._optimiser.zero_grad(set_to_none=True)
-        loss = self._learner.loss(batch)
+        with self._precision():
+            loss = self._learner.loss(batch)
         value = float(loss.detach())
         if not np.isfinite(value):
             raise UsageError(
@@ -184,9 +185,15 @@ class _Run:
         self._optimiser.step()
         return value
 
+    def _precision(self) -> torch.autocast:
+        """The one that the loss is computed in; torch leaves in fp32 what would suffer."""
+        kind = torch.device(self._plan.device).type
+        return torch.autocast(kind, torch.bfloat16, enabled=self._plan.hyper.precision == "bf16")
+
     def _validated(self) -> dict[str, float]:
-        """The figures of the validation cases; none without any."""
-        if not self._plan.validation:
+        """The figures of the validation cases; none without any, or when it is not their turn."""
+        hyper, epoch = self._plan.hyper, self._progress.epoch + 1
+        if not self._plan.validation or (epoch % hyper.judge_every and epoch < hyper.epochs):
             return {}
         said = predictions(self._learner, self._plan.validation, self._plan.hyper.batch_size)
         figures = self._task.judge(self._plan.validation, said)
@@ -202,13 +209,19 @@ class _Run:
         state.history.append(entry)
         state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
         score = _score(entry, hyper.stop_on)
-        if score is None or state.best_score is None or score > state.best_score:
+        if self._is_best(score):
             state.best_score, state.best_epoch = score, state.epoch
             self._best = checkpoint.weights(self._learner.network)
         out_of_patience = score is not None and state.epoch - state.best_epoch >= hyper.patience
         state.is_over = state.epoch >= hyper.epochs or out_of_patience
         self._save()
         self._log.epoch(state.history)
+
+    def _is_best(self, score: float | None) -> bool:
+        """Without validation the last weights are; with it, only weights that were judged can be."""
+        if score is None:
+            return not self._plan.validation
+        return self._progress.best_score is None or score > self._progress.best_score
 
     def _save(self) -> None:
         tensors = (

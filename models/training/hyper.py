@@ -1,7 +1,8 @@
 """The hyper-parameters of a training, with names that are typed on the command line."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 from node.errors import UsageError
@@ -9,6 +10,11 @@ from node.errors import UsageError
 OPTIMISERS: Final = ("adamw", "adam")
 SCHEDULES: Final = ("sgdr", "constant", "cosine")
 CRITERIA: Final = ("auc", "loss")
+PRECISIONS: Final = ("fp32", "bf16")
+_IDLE: Final[Mapping[str, float]] = MappingProxyType(
+    {"sparsity": 0.0, "hard_share": 1.0, "turned_share": 0.0, "anywhere_share": 0.0, "warm_up_epochs": 0.0}
+)
+"""Values with which a parameter does nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +29,8 @@ class Hyper:
     """At most."""
     patience: int
     """Epochs without a better validation after which training stops."""
+    judge_every: int = 1
+    """Epochs from one validation to the next; the last epoch has one however that falls."""
     stop_on: str = "auc"
     """What of the validation decides: the area under the ROC curve (macro for several classes), or the loss."""
     schedule: str = "constant"
@@ -33,6 +41,9 @@ class Hyper:
     warm_up_epochs: float = 0.0
     sparsity: float = 0.0
     """The weight of TabNet's sparsity term."""
+    precision: str = "fp32"
+    """Of the convolutions and matrices of a step; bf16 takes half the time where the processor has it. Weights, their
+    changes and every judgement are fp32 whatever it is."""
     norm_momentum: float = 0.1
     """Of every BatchNorm; EfficientNet's own 0.01 and TabNet's 0.02 are too slow for a short training."""
     hard_share: float = 1.0
@@ -60,7 +71,12 @@ class Hyper:
         """Itself; UsageError naming what no training can use."""
         wrong = [
             f"{name} is {getattr(self, name)!r}, not one of {', '.join(known)}"
-            for name, known in (("optimiser", OPTIMISERS), ("schedule", SCHEDULES), ("stop_on", CRITERIA))
+            for name, known in (
+                ("optimiser", OPTIMISERS),
+                ("schedule", SCHEDULES),
+                ("stop_on", CRITERIA),
+                ("precision", PRECISIONS),
+            )
             if getattr(self, name) not in known
         ]
         wrong += [
@@ -69,6 +85,7 @@ class Hyper:
                 ("batch_size", 2),
                 ("epochs", 1),
                 ("patience", 1),
+                ("judge_every", 1),
                 ("cycle_epochs", 1),
                 ("cycle_growth", 1),
             )
@@ -90,3 +107,10 @@ class Hyper:
     def as_dict(self) -> dict[str, Any]:
         """By name."""
         return asdict(self)
+
+    def in_use(self) -> dict[str, Any]:
+        """By name, without those that do nothing: what somebody reads who wants to know how it was done."""
+        idle = {name for name, value in _IDLE.items() if getattr(self, name) == value}
+        if self.schedule != "sgdr":
+            idle |= {"cycle_epochs", "cycle_growth"}
+        return {name: value for name, value in self.as_dict().items() if name not in idle}

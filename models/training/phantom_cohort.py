@@ -7,7 +7,7 @@ import numpy as np
 
 from models.phantoms import Box, Kind, Phantom, Wanted, draw, key_planes, lesion_box, lesion_place, render
 from models.phantoms.render import PORCELAIN_BOX
-from models.phantoms.spec import T_STAGES, VERSION, PhantomSpec
+from models.phantoms.spec import T_STAGES, PhantomSpec
 from models.training.cohort import Cohort, PhantomSource, TrainingCase
 from node.domain.identifiers import FrameOfReferenceUID
 from node.domain.imaging import BoolArray, FloatArray, Geometry, Volume
@@ -28,13 +28,16 @@ def phantom_cohort(kind: Kind, count: int, seed: int) -> Cohort:
     if not 0 < count <= SPAN or seed < 0:
         raise UsageError(f"--phantoms {count} --seed {seed}: 1 to {SPAN} phantoms, and a seed of 0 or more")
     cases = tuple(_case(kind, seed * SPAN + index, index) for index in range(count))
-    return of_plan(cases, f"{VERSION}:{kind.value}:{count}:{seed}", seed)
+    return of_plan(cases, f"{kind.version}:{kind.value}:{count}:{seed}", seed, kind.version)
 
 
-def of_plan(cases: tuple[TrainingCase, ...], plan: str, seed: int) -> Cohort:
-    """The cohort of phantoms that ``plan`` defines, drawn from ``seed``, with what a bundle says of its origin."""
+def of_plan(cases: tuple[TrainingCase, ...], plan: str, seed: int, version: int) -> Cohort:
+    """The cohort of phantoms that ``plan`` defines, drawn from ``seed``, with what a bundle says of its origin.
+
+    ``version`` is the generator's, of the kinds of phantom in it.
+    """
     origin = (
-        f"{len(cases)} synthetic CTs (phantoms, generator version {VERSION}, cohort seed {seed}); no patient. "
+        f"{len(cases)} synthetic CTs (phantoms, generator version {version}, cohort seed {seed}); no patient. "
         "What is learnt from them says nothing about patients"
     )
     return Cohort(cases, TrainingStatus.PHANTOM, origin, hashlib.sha256(plan.encode()).hexdigest())

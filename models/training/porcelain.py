@@ -24,7 +24,7 @@ from models.networks.unimodal import UnimodalNetwork
 from models.predictors.variants import VARIANTS, WINDOWS_HU, Variant
 from models.preprocessing.clinical import Category, ClinicalTable, Number, believed
 from models.preprocessing.clinical_fit import PORCELAIN, fit
-from models.preprocessing.lesion import prepare
+from models.preprocessing.lesion import Region, prepare
 from models.training import augmentation, checkpoint, judging, porcelain_bundle
 from models.training.cohort import NTR, FileSource, Labels, TrainingCase
 from models.training.facts import Facts
@@ -55,7 +55,8 @@ class LesionPreparation:
     rough masks.
     """
 
-    variant: Variant
+    region: Region
+    """Not the variant: with clinical variables and without, the boxes are the same, and are made once."""
     window_hu: tuple[float, float]
     rough: int
 
@@ -66,11 +67,11 @@ class LesionPreparation:
             volume, mask = read_volume(case.source.image), read_mask(case.source.mask)
         else:
             # A millimetre more than the dilation, for the grid that it is done on.
-            distance = self.variant.region.dilation_mm
+            distance = self.region.dilation_mm
             volume, mask = crop(case.source, (0.0 if distance is None else distance + 1.0) + self._rough_mm)
         x, y, z = volume.geometry.spacing_xyz_mm
         masks = [mask, *(roughened(mask, (z, y, x), drawn_by(case.id, number)) for number in range(self.rough))]
-        lesions = [prepare(volume, each, self.variant.region, self.window_hu, _SHAPE) for each in masks]
+        lesions = [prepare(volume, each, self.region, self.window_hu, _SHAPE) for each in masks]
         return {
             "images": np.stack([lesion.values for lesion in lesions]),
             "lost": np.array([lesions[0].lost_fraction if is_whole else np.nan]),
@@ -238,7 +239,7 @@ class PorcelainTask(Task):
     def preparation(cls, options: Mapping[str, Any]) -> LesionPreparation:
         """How a case becomes arrays."""
         return LesionPreparation(
-            variant_of(options), WINDOWS_HU[options.get("window", "paper")], options.get("rough", 0)
+            variant_of(options).region, WINDOWS_HU[options.get("window", "paper")], options.get("rough", 0)
         )
 
     def learner(self, train: Indices, hyper: Hyper, seed: int, device: str) -> PorcelainLearner:

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from models import device
-from models.phantoms.spec import VERSION
+from models.phantoms import draw
 from models.training.cohort import Cohort, PhantomSource, TrainingCase
 from node.errors import CeladonError, UsageError
 
@@ -129,6 +129,7 @@ def _is_whole(file: Path) -> bool:
 
 
 def _name(preparation: Preparation, case: TrainingCase) -> str:
-    version = VERSION if isinstance(case.source, PhantomSource) else 0
+    source = case.source
+    version = draw(source.seed, source.wanted).kind.version if isinstance(source, PhantomSource) else 0
     made_from = f"{_FORMAT}|{version}|{preparation!r}|{case.id}|{case.source.fingerprint()}"
     return hashlib.sha256(made_from.encode()).hexdigest()[:40]

@@ -21,6 +21,8 @@ _GROWTH_MM: Final = 2.0
 _SHIFT_MM: Final = 1.5
 _WAVER_MM: Final = 1.6
 _WAVE_LENGTH_MM: Final = 4.0
+_LEAST_SHARE: Final = 0.1
+"""Of the voxels of a lesion: what a segmenter finds less of it has not found."""
 _STREAM: Final = 0x206
 
 
@@ -31,7 +33,7 @@ def drawn_by(case: str, number: int) -> np.random.Generator:
 
 
 def roughened(mask: BoolArray, spacing_zyx_mm: Spacing, rng: np.random.Generator) -> BoolArray:
-    """``mask`` [slice, row, column] with another edge, or as it is where nothing would be left of it.
+    """``mask`` [slice, row, column] with another edge, or as it is where next to nothing would be left of it.
 
     The signed distance to the edge is shifted by up to ``_SHIFT_MM`` along each axis, and by up to ``_GROWTH_MM`` as a
     whole; a smooth field of standard deviation ``_WAVER_MM`` is added to it.
@@ -42,4 +44,5 @@ def roughened(mask: BoolArray, spacing_zyx_mm: Spacing, rng: np.random.Generator
     field = gaussian_filter(rng.standard_normal(mask.shape), _WAVE_LENGTH_MM / np.array(spacing_zyx_mm))
     waver = field * (_WAVER_MM / field.std())
     rough: BoolArray = moved + waver + rng.uniform(-_GROWTH_MM, _GROWTH_MM) > 0.0
-    return rough if rough.any() else mask
+    is_found = np.count_nonzero(rough) >= max(1.0, _LEAST_SHARE * np.count_nonzero(mask))
+    return rough if is_found else mask

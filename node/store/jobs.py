@@ -47,8 +47,6 @@ FIRST_TOKEN: Final = 1
 """Of the first claim of a job."""
 STRIKES: Final = 3
 """Claims that end in a dead worker before a job is quarantined."""
-TURN_OF_THE_AGED: Final = 4
-"""Every so many claims of a worker: cases that have waited for longer than that are taken by their age."""
 
 _WITH_DELIVERIES: Final = (JobState.DELIVERING, JobState.RETRACTED)
 _AFTER_A_VERDICT: Final = (JobState.NOT_ANALYSED, JobState.QUARANTINED)
@@ -250,7 +248,7 @@ class JobStore:
             return turns.is_any(connection, datetime.now(UTC), self._abandoned(connection), queues)
 
     def _claim(self, worker: str, queues: Collection[Queue], *, is_beside: bool) -> Claim | None:
-        by_age = self._claims % TURN_OF_THE_AGED == TURN_OF_THE_AGED - 1
+        by_age = self._claims % turns.TURN_OF_THE_AGED == turns.TURN_OF_THE_AGED - 1
         with self._database.write() as connection:
             # Only now: getting the write lock may have taken as long as a lease.
             now = datetime.now(UTC)

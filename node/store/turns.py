@@ -13,6 +13,8 @@ from node.store.tables import IS_URGENT, jobs, series
 
 AGED_AFTER: Final = timedelta(minutes=10)
 """How long a routine case may be overtaken before it has its turn among the urgent ones."""
+TURN_OF_THE_AGED: Final = 4
+"""Every so many claims of a worker: cases that have waited for longer than that are taken by their age."""
 
 _NOW: Final = bindparam("now", type_=jobs.c.not_before.type)
 _AGED: Final = bindparam("aged", type_=jobs.c.completed_at.type)
@@ -46,7 +48,7 @@ def first(
     return None
 
 
-# Every claim asks the same: built once, which takes longer than the database does. Leases of the dead are rare.
+# Every claim asks the same, but for leases of the dead, which are rare.
 @lru_cache(maxsize=32)
 def _searches(
     abandoned: tuple[Lease, ...], queues: tuple[Queue, ...], *, by_age: bool, is_beside: bool

@@ -20,7 +20,6 @@ import numpy.typing as npt
 from pydicom.uid import JPEGLSLossless
 
 from models.phantoms import Phantom, draw, render
-from models.phantoms.spec import VERSION
 from node.demo.phantom_files import write_study
 from tests.trial.plan import Planned, plan
 
@@ -91,7 +90,7 @@ class Rendered:
 
 def folder_of(planned: Planned, studies: Path) -> Path:
     """Where a study is kept."""
-    return studies / f"v{VERSION}-{planned.name}"
+    return studies / f"v{draw(planned.seed, planned.wanted).kind.version}-{planned.name}"
 
 
 def find(planned: Planned, studies: Path) -> Rendered | None:

@@ -2,6 +2,8 @@
 
 import os
 import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,30 @@ def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch, cores: int, wo
     assert device.limit_threads(workers) == threads
     assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == str(threads)
     assert torch.get_num_threads() == threads
+
+
+def test_memory_that_was_freed_is_kept() -> None:
+    """The second large array takes no page from the system; without it, each takes all of its own."""
+    code = (
+        "import resource, sys\n"
+        "import numpy as np\n"
+        "from models import device\n"
+        "def faults():\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    np.ones(100_000_000, np.uint8)\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "print(sys.argv[1] == 'keep' and device.keep_freed_memory())\n"
+        "faults()\n"
+        "print(faults())\n"
+    )
+    keeping, leaving = (
+        subprocess.run([sys.executable, "-c", code, how], capture_output=True, text=True, check=True).stdout.split()
+        for how in ("keep", "leave")
+    )
+    if keeping[0] == "False":
+        pytest.skip("the C library has no mallopt")
+    assert int(keeping[1]) < 1_000
+    assert int(leaving[1]) > 10 * int(keeping[1])
 
 
 @pytest.mark.usefixtures("_own_surroundings")

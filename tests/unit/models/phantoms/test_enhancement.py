@@ -47,6 +47,7 @@ def test_a_tissue_is_brightest_in_its_phase(tissue: Tissue, phase: Phase) -> Non
         (Phase.PORTAL_VENOUS, Tissue.MUCOSA, Tissue.MUSCULARIS),
         (Phase.PORTAL_VENOUS, Tissue.MUSCULARIS, Tissue.SUBMUCOSA),
         (Phase.PORTAL_VENOUS, Tissue.GASTRIC_TUMOUR, Tissue.MUSCULARIS),
+        (Phase.PORTAL_VENOUS, Tissue.EARLY_GASTRIC_TUMOUR, Tissue.MUCOSA),
     ],
 )
 def test_two_tissues_differ_as_they_should(phase: Phase, brighter: Tissue, darker: Tissue) -> None:

@@ -149,10 +149,11 @@ def test_a_tumour_replaces_the_layers_of_its_stage(
 
 @pytest.mark.parametrize("t_stage", [1, 2, 3, 4])
 def test_a_tumour_has_its_attenuation_and_stands_into_the_lumen(walls: dict[int, Wall], t_stage: int) -> None:
-    """As thick as planned in its middle, bright as gastric cancer is, part of the stomach; the rest is as it was."""
+    """As thick as planned in its middle, bright as cancer of its depth is, part of the stomach; the rest as it was."""
     wall = walls[t_stage]
     lesion = wall.ill.lesions == 1
-    expected = wall.spec.bolus.hu(Tissue.GASTRIC_TUMOUR) + wall.spec.lesions[0].contrast_hu
+    tissue = Tissue.EARLY_GASTRIC_TUMOUR if t_stage == 1 else Tissue.GASTRIC_TUMOUR
+    expected = wall.spec.bolus.hu(tissue) + wall.spec.lesions[0].contrast_hu
     assert float(np.median(wall.ill.hu[lesion])) == pytest.approx(expected, abs=0.5)
     assert (wall.ill.organs[lesion] == Organ.STOMACH).all()
     thickness = wall.spec.lesions[0].thickness_mm

@@ -7,6 +7,7 @@ import pytest
 
 from models.phantoms import Kind, Phase, Wanted, draw
 from models.phantoms.scanner import PROFILES
+from models.phantoms.spec import VERSION, Filling
 
 
 def test_the_same_seed_is_the_same_plan() -> None:
@@ -41,6 +42,20 @@ def test_gastric_size_grows_with_t() -> None:
     ]
     assert sizes == sorted(sizes)
     assert 34 < np.mean(sizes) < 44
+
+
+def test_a_gastric_cancer_is_seen_through_water() -> None:
+    """GTRNet, methods: fasting and water. Others come as they are."""
+    filled = {
+        kind: {draw(seed, Wanted(kind)).habitus.filling for seed in range(60)} for kind in (Kind.GASTRIC, Kind.NORMAL)
+    }
+    assert filled == {Kind.GASTRIC: {Filling.WATER}, Kind.NORMAL: set(Filling)}
+
+
+def test_a_version_is_of_the_kinds_that_it_changed() -> None:
+    """So that what was made of the others stays what it is."""
+    assert Kind.GASTRIC.version == VERSION
+    assert {Kind.NORMAL.version, Kind.PANCREATIC.version} == {1}
 
 
 def test_most_pancreatic_tumours_lie_in_the_head() -> None:

@@ -108,10 +108,10 @@ def test_only_t4_is_nodular_outside() -> None:
 
 
 def test_fat_is_stranded_from_t3_on() -> None:
-    """And most at T4."""
+    """At T3 by more than the noise of most scans, most at T4."""
     strands = [in_stomach(5, t).stranding_hu for t in (1, 2, 3, 4)]
     assert strands[:2] == [0.0, 0.0]
-    assert 0.0 < strands[2] < strands[3]
+    assert 20.0 < strands[2] < strands[3]
 
 
 def test_a_gastric_tumour_is_flat_topped_and_ends_at_its_radius() -> None:

@@ -74,6 +74,27 @@ def test_another_seed_gives_other_weights(tmp_path: Path) -> None:
     assert not same(tmp_path / "a", tmp_path / "b")
 
 
+def test_half_precision_learns_too_and_is_another_training(tmp_path: Path) -> None:
+    """What is kept is fp32, the loss falls, and the weights are not those of a training in fp32."""
+    trained(ToyTask(96), tmp_path / "half", plan(epochs=12, patience=12, precision="bf16"))
+    trained(ToyTask(96), tmp_path / "full", plan(epochs=12, patience=12))
+    entries = history(tmp_path / "half")
+    assert entries[-1]["train_loss"] < entries[0]["train_loss"]
+    found = checkpoint.read(tmp_path / "half" / FITTED)
+    assert found is not None
+    weights = checkpoint.part(found.tensors, "network")
+    assert {each.dtype for each in weights.values() if each.is_floating_point()} == {torch.float32}
+    assert not same(tmp_path / "half", tmp_path / "full")
+
+
+def test_judged_every_third_epoch_and_at_the_end(tmp_path: Path) -> None:
+    """Only weights that were judged can be the best."""
+    fitted = trained(ToyTask(), tmp_path, plan(epochs=8, patience=8, judge_every=3))
+    judged = [entry["epoch"] for entry in history(tmp_path) if "validation_auc" in entry]
+    assert judged == [3, 6, 8]
+    assert fitted.best_epoch in judged
+
+
 def test_a_finished_run_is_not_run_again(tmp_path: Path) -> None:
     """The second time there is no step, and the answer is the same."""
     first = trained(ToyTask(), tmp_path)

@@ -22,6 +22,7 @@ def test_values_take_their_types() -> None:
         ("epochs=0", "below 1"),
         ("batch_size=1", "below 2"),
         ("optimiser=sgd", "not one of adamw, adam"),
+        ("precision=fp16", "not one of fp32, bf16"),
         ("learning_rate=2", r"outside \[0, 1\]"),
         ("learning_rate=nan", r"outside \[0, 1\]"),
         ("turned_share=1.5", r"outside \[0, 1\]"),
@@ -33,3 +34,12 @@ def test_what_no_training_can_use_is_refused(setting: str, says: str) -> None:
     """With the name of the parameter and what is wrong."""
     with pytest.raises(UsageError, match=says):
         HYPER.changed([setting])
+
+
+def test_what_does_nothing_is_not_in_use() -> None:
+    """A card names the shares of a segmenter's voxels where there are any, and cycles where the rate has them."""
+    shares = {"hard_share", "turned_share", "anywhere_share"}
+    plain, cycling = HYPER.changed(["schedule=cosine"]), HYPER.changed(["schedule=sgdr", "turned_share=0.4"])
+    assert not plain.in_use().keys() & {*shares, "cycle_epochs"}
+    assert plain.in_use()["learning_rate"] == HYPER.learning_rate
+    assert cycling.in_use().keys() & {*shares, "cycle_epochs"} == {"turned_share", "cycle_epochs"}

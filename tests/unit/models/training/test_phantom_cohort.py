@@ -1,12 +1,18 @@
 """Cohorts of phantoms, and what training reads of them."""
 
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from models import bundles
 from models.phantoms import Kind, draw, lesion_place, render
 from models.phantoms.render import Box
-from models.training.cohort import PhantomSource
+from models.training.cohort import Cohort, PhantomSource
 from models.training.phantom_cohort import SPAN, crop, phantom_cohort, plane_near, planes
+from models.training.segmenter_cohort import phantoms
 from node.domain.prediction import TrainingStatus
 from node.errors import UsageError
 
@@ -36,6 +42,20 @@ def test_it_says_what_it_is() -> None:
     cohort = phantom_cohort(Kind.PANCREATIC, 4, 0)
     assert cohort.status is TrainingStatus.PHANTOM
     assert "no patient" in cohort.origin
+
+
+@pytest.mark.parametrize(
+    ("bundle", "cohort"),
+    [
+        ("porcelain", partial(phantom_cohort, Kind.PANCREATIC, 720, 31)),
+        ("gtrnet", partial(phantom_cohort, Kind.GASTRIC, 1600, 24)),
+        ("segmenter", partial(phantoms, 620, 0)),
+    ],
+)
+def test_what_ships_has_learnt_from_what_is_drawn_today(bundle: str, cohort: Callable[[], Cohort]) -> None:
+    """Its card names the cohort: with a new version of the generator, it has to be trained again."""
+    card = (Path(bundles.__file__).parent / bundle / "docs" / "README.md").read_text(encoding="utf-8")
+    assert f"`{cohort().digest}`" in card
 
 
 def test_two_seeds_share_no_phantom() -> None:

@@ -43,7 +43,7 @@ def test_a_case_is_prepared_by_the_predictors_own_code(task: PorcelainTask, vari
     """Voxel for voxel, and nothing is lost of a lesion that fits."""
     case = task.cohort.cases[0]
     assert isinstance(case.source, FileSource)
-    made = LesionPreparation(VARIANTS[variant], WINDOW, 0)(case)
+    made = LesionPreparation(VARIANTS[variant].region, WINDOW, 0)(case)
     volume, mask = read_volume(case.source.image), read_mask(case.source.mask)
     expected = predictors_own(volume, mask, VARIANTS[variant].region, WINDOW, (30, 100, 100))
     np.testing.assert_array_equal(made["images"][0], expected.values)

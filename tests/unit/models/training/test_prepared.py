@@ -72,6 +72,15 @@ def test_what_is_there_is_not_made_again(tmp_path: Path, on_disk: Cohort) -> Non
     assert made(on_disk, Preparation(), cache)[1][0].file != first.file
 
 
+def test_another_version_of_the_generator_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the phantoms that it changed, and of no others."""
+    cohorts = [phantom_cohort(kind, 1, 0) for kind in (Kind.GASTRIC, Kind.PANCREATIC)]
+    before = [made(each, Preparation(), tmp_path)[1][0].file for each in cohorts]
+    monkeypatch.setattr(Kind, "version", property(lambda kind: 99 if kind is Kind.GASTRIC else 1))
+    after = [made(each, Preparation(), tmp_path)[1][0].file for each in cohorts]
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, True]
+
+
 def test_a_torn_file_is_made_again(tmp_path: Path, on_disk: Cohort) -> None:
     """As a full disk or a kill may leave it."""
     cache = tmp_path / "cache"

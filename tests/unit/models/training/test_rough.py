@@ -55,3 +55,12 @@ def test_nothing_vanishes() -> None:
     mask = np.zeros((5, 5, 5), dtype=bool)
     mask[2, 2, 2] = True
     assert all(roughened(mask, SPACING, drawn_by("a", number)).any() for number in range(20))
+
+
+def test_a_few_voxels_are_no_rough_mask() -> None:
+    """Of a small lesion on thick slices at least a tenth is left, or it is left as it is."""
+    mask = np.zeros((7, 40, 40), dtype=bool)
+    mask[3, 12:28, 12:28] = True
+    drawn = [roughened(mask, (5.0, 0.7, 0.7), drawn_by("a", number)) for number in range(100)]
+    assert min(int(each.sum()) for each in drawn) >= 0.1 * mask.sum()
+    assert sum(bool((each == mask).all()) for each in drawn) > 0, "none of them shows what is guarded against"
