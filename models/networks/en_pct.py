@@ -9,6 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from models.networks.depthwise import Depthwise3d, is_depthwise
 from models.networks.initial import noise
 from models.networks.monai_parts import ChannelSELayer, EfficientNetBN, MBConvBlock
 
@@ -100,3 +101,5 @@ def _pad_symmetrically(backbone: nn.Module) -> None:
                 setattr(module, name, nn.SiLU())
             elif isinstance(child, nn.Conv3d):
                 child.padding = tuple((size - 1) // 2 for size in child.kernel_size)
+                if is_depthwise(child):
+                    setattr(module, name, Depthwise3d.of(child))

@@ -41,7 +41,7 @@ _BATCH: Final = 20
 _KINDS: Final = (Kind.PANCREATIC, Kind.GASTRIC, Kind.NORMAL, Kind.GASTRIC, Kind.PANCREATIC)
 _HARD_FROM: Final = 384
 """Cases from here on are of what a segmenter that learnt from those before still misses: tumours of the wall alone."""
-_HARD: Final = ("T1", "pancreas", "T2", "T1", "normal", "T3", "T1", "pancreas", "T2", "T1")
+_HARD: Final = ("T1", "pancreas", "T2", "normal", "T1", "pancreas", "T3", "T2", "normal", "T1")
 _OTHER_PHASES: Final = (Phase.ARTERIAL, Phase.DELAYED, Phase.NON_CONTRAST)
 
 
