@@ -9,14 +9,18 @@ document.addEventListener("htmx:configRequest", (event) => {
   if (event.detail.triggeringEvent?.type === "celadon:changed") event.detail.headers["X-Unattended"] = "1";
 });
 
-// Rows that somebody has opened further down, or is working in, are not pulled away from under them.
-document.addEventListener("htmx:beforeRequest", (event) => {
+// Rows that somebody has opened further down, or is working in, are not pulled away from under them: neither when they
+// are asked for, nor when they come.
+function spare(event) {
   const trigger = event.detail.requestConfig?.triggeringEvent;
   if (trigger?.type !== "celadon:changed") return;
   const rows = document.getElementById("rows");
   if (!rows) return;
-  if (rows.contains(document.activeElement) || rows.dataset.extended || document.hidden) event.preventDefault();
-});
+  const isInUse = rows.contains(document.activeElement) || rows.matches(":active") || rows.dataset.extended;
+  if (isInUse || document.hidden) event.preventDefault();
+}
+document.addEventListener("htmx:beforeRequest", spare);
+document.addEventListener("htmx:beforeSwap", spare);
 document.addEventListener("htmx:afterSwap", (event) => {
   if (event.target.id === "more") document.getElementById("rows").dataset.extended = "yes";
 });

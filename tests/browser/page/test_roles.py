@@ -15,6 +15,8 @@ _ALL_INSIDE = """() => [...document.querySelectorAll("svg.fits")].flatMap((drawi
 })"""
 """What of the drawings of a page is cut off."""
 
+_A_LONG_PRESS_MS = 1_000
+
 
 def case_of(page: Page, served: Served, kind: str = "analysed") -> None:
     """Go to a case."""
@@ -32,6 +34,21 @@ def test_a_viewer_looks_and_finds_nothing_to_press(visit: Visit, served: Served)
     case_of(page, served)
     expect(page.get_by_role("button", name="Keep the verdict")).to_have_count(0)
     assert page.goto("/audit").status == 403  # type: ignore[union-attr]  # a navigation has an answer
+
+
+def test_a_row_stays_while_somebody_presses_on_it(visit: Visit) -> None:
+    """Leaving the box of the search asks for nothing again: rows drawn anew would take the link from under a click."""
+    page = visit(Role.VIEWER)
+    page.get_by_label("Find").fill("acc-8")
+    expect(page.locator("#rows tr")).to_have_count(1)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.get_by_role("link", name="Second, Patient").hover()
+    page.mouse.down()
+    page.wait_for_timeout(_A_LONG_PRESS_MS)
+    assert asked == []
+    page.mouse.up()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Second, Patient")
 
 
 def test_a_reader_scrolls_fades_and_disagrees_then_amends(visit: Visit, served: Served) -> None:
