@@ -156,7 +156,7 @@ def _gtrnet(parser: argparse.ArgumentParser) -> tuple[str, ...]:
 def _segmenter(parser: argparse.ArgumentParser) -> tuple[str, ...]:
     """One run: its cross-validation would cost what three trainings do, and phantoms to judge it on cost nothing."""
     parser.add_argument(
-        "--held-out", type=_natural, help="phantoms beside the cohort's, for limits and figures (default: 60)"
+        "--held-out", type=_natural, help="phantoms beside the cohort's, for limits and figures (default: 120)"
     )
     parser.add_argument(
         "--only", choices=("fine",), help="train this network alone, and leave the other as --start has it"

@@ -40,7 +40,8 @@ _MARGIN_MM: Final = 28.0
 _BATCH: Final = 20
 _KINDS: Final = (Kind.PANCREATIC, Kind.GASTRIC, Kind.NORMAL, Kind.GASTRIC, Kind.PANCREATIC)
 _HARD_FROM: Final = 384
-"""Cases from here on are of what a segmenter that learnt from those before still misses: tumours of the wall alone."""
+"""Cases from here on are of what a segmenter that learnt from those before still gets wrong: tumours of the wall that
+it misses, and organs without a lesion in which it sees one."""
 _HARD: Final = ("T1", "pancreas", "T2", "normal", "T1", "pancreas", "T3", "T2", "normal", "T1")
 _OTHER_PHASES: Final = (Phase.ARTERIAL, Phase.DELAYED, Phase.NON_CONTRAST)
 
@@ -90,7 +91,7 @@ class StudyPreparation:
 def wanted(index: int) -> Wanted:
     """What the ``index``-th phantom of a cohort is: lesions of both organs or none, all stages, some other phases.
 
-    From ``_HARD_FROM`` on, early gastric cancers above all, in the phase that is analysed.
+    From ``_HARD_FROM`` on, early gastric cancers and no lesion above all, in the phase that is analysed.
     """
     if index >= _HARD_FROM:
         return _HARDER[_HARD[index % len(_HARD)]]

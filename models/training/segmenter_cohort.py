@@ -20,7 +20,9 @@ def phantoms(count: int, seed: int, *, held_out: bool = False) -> Cohort:
         raise UsageError(f"--phantoms {count} --seed {seed}: 1 to {HELD_OUT} phantoms, and a seed of 0 or more")
     first = seed * SPAN + (HELD_OUT if held_out else 0)
     cases = tuple(_case(first + index, index) for index in range(count))
-    return of_plan(cases, f"segmenter:{VERSION}:{count}:{seed}:{held_out}", seed, VERSION)
+    # Seeds alone do not say what is drawn.
+    kinds = ";".join(repr(wanted(index)) for index in range(count))
+    return of_plan(cases, f"segmenter:{VERSION}:{first}:{kinds}", seed, VERSION)
 
 
 def _case(seed: int, index: int) -> TrainingCase:

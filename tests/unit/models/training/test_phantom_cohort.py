@@ -47,9 +47,9 @@ def test_it_says_what_it_is() -> None:
 @pytest.mark.parametrize(
     ("bundle", "cohort"),
     [
-        ("porcelain", partial(phantom_cohort, Kind.PANCREATIC, 720, 31)),
+        ("porcelain", partial(phantom_cohort, Kind.PANCREATIC, 1200, 31)),
         ("gtrnet", partial(phantom_cohort, Kind.GASTRIC, 1600, 24)),
-        ("segmenter", partial(phantoms, 620, 0)),
+        ("segmenter", partial(phantoms, 720, 0)),
     ],
 )
 def test_what_ships_has_learnt_from_what_is_drawn_today(bundle: str, cohort: Callable[[], Cohort]) -> None:
