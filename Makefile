@@ -107,7 +107,7 @@ trained-gtrnet: setup
 trained-segmenter: setup
 	$(TRAIN_SEGMENTER) --held-out 2 --set epochs=12 --set patience=12 --out $(RUNS)/segmenter-1
 	$(TRAIN_SEGMENTER) --only fine --start $(RUNS)/segmenter-1/$(WEIGHTS) --set hard_share=0.1 --set turned_share=0.4 \
-		--set anywhere_share=0.1 --set learning_rate=3e-3 --set epochs=40 --set patience=40 --out $(RUNS)/segmenter
+		--set anywhere_share=0.1 --set learning_rate=3e-3 --set epochs=36 --set patience=36 --out $(RUNS)/segmenter
 
 fuzz: setup      ## 20,000 hostile conversations and 20,000 hostile files; takes about fifteen minutes
 	$(BIN)/python -m tests.faults.fuzz protocol
