@@ -34,7 +34,13 @@ With orders of their own for each row, ten err less than twenty that all rows sh
 """
 SEED: Final = 20250
 TOLERANCE: Final = 1e-5
-"""By how much, relative to the larger of 1 and the logit, base and contributions may miss the network's own logit."""
+"""By how much base and contributions may miss the network's own logit, in logits."""
+PRECISION: Final = 1e-4
+"""And by how much of the logit more.
+
+The head is folded: both are rounded on their own, in single precision. That is 1.6e-5 of a logit of 38, of a patient
+whose every variable lies far out, and who must not be refused for it.
+"""
 _ROWS_AT_ONCE: Final = 8
 
 Ranks = npt.NDArray[np.int64]
@@ -120,7 +126,7 @@ def attribution(found: Shapley, logit: float, variables: Sequence[Contribution])
     Raises Quarantined(INTERNAL) when base and contributions do not add up to the network's own ``logit``.
     """
     total = found.base + float(found.variables.sum()) + found.image
-    if not abs(total - logit) <= TOLERANCE * max(1.0, abs(logit)):
+    if not abs(total - logit) <= TOLERANCE + PRECISION * abs(logit):
         raise Quarantined(ReasonCode.INTERNAL, f"the Shapley values add up to {total:.6f}, the logit is {logit:.6f}")
     contributions = [
         Contribution(each.name, float(value), each.answer, each.is_imputed)

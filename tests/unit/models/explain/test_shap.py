@@ -162,3 +162,11 @@ def test_values_that_do_not_add_up_are_not_shown(logit: float) -> None:
     with pytest.raises(Quarantined, match=r"add up to 0\.200000") as held:
         attribution(Shapley(0.5, np.array([0.1, -0.7]), 0.3), logit, NAMES)
     assert held.value.reason.code is ReasonCode.INTERNAL
+
+
+def test_rounding_of_a_large_logit_holds_nobody() -> None:
+    """Two ways of computing the same in single precision; a thousandth off is no rounding."""
+    found = Shapley(0.0, np.array([38.4098, 0.0]), 0.0)
+    assert attribution(found, 38.4104, NAMES).logit == 38.4104
+    with pytest.raises(Quarantined, match="add up to"):
+        attribution(found, 38.4482, NAMES)
