@@ -6,10 +6,12 @@ and is two thirds of a step of EfficientNet's. Both gradients of a convolution a
 of the input with the output's gradient, each channel of each image by itself.
 """
 
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.functional import conv3d, conv_transpose3d
 
@@ -47,7 +49,9 @@ def is_depthwise(convolution: nn.Conv3d) -> bool:
 
 
 class _Convolution(torch.autograd.Function):
+    # A mixed precision of the forward pass is the backward's too.
     @staticmethod
+    @partial(custom_fwd, device_type="cpu")
     def forward(ctx: Any, image: Tensor, weight: Tensor, stride: _Triple, padding: _Triple) -> Tensor:
         ctx.save_for_backward(image, weight)
         ctx.stride, ctx.padding = stride, padding
@@ -55,7 +59,8 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    @partial(custom_bwd, device_type="cpu")
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:  # type: ignore[override]  # torch types its decorators thus
         image, weight = ctx.saved_tensors  # type: ignore[attr-defined]
         of_image, of_weight, *_ = ctx.needs_input_grad  # type: ignore[attr-defined]
         stride, padding = ctx.stride, ctx.padding  # type: ignore[attr-defined]

@@ -48,6 +48,20 @@ def test_a_bias_is_added_and_learns() -> None:
     torch.testing.assert_close(ours.bias.grad, theirs.bias.grad)
 
 
+def test_in_half_precision_gradients_are_as_near_as_pytorch_s_own() -> None:
+    """``--set precision=bf16``: what is kept stays single, and what is computed has eight bits."""
+    exact, theirs, ours = plain(3, 1).float(), plain(3, 1).float(), Depthwise3d.of(plain(3, 1).float())
+    image = torch.randn(2, CHANNELS, 6, 6, 6)
+    for convolution, is_half in ((exact, False), (theirs, True), (ours, True)):
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_half):
+            loss = convolution(image.clone().requires_grad_()).square().mean()
+        loss.backward()
+    gradients = [convolution.weight.grad for convolution in (exact, theirs, ours)]
+    assert all(each is not None and each.dtype == torch.float32 for each in gradients)
+    for half in gradients[1:]:
+        torch.testing.assert_close(half, gradients[0], rtol=0.05, atol=0.01)
+
+
 def test_without_gradients_it_is_pytorch_s_own() -> None:
     """To the bit: a node that only infers computes what it did."""
     theirs, ours = plain(3, 2).float(), Depthwise3d.of(plain(3, 2).float())
