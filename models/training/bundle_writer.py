@@ -12,6 +12,7 @@ from torch import nn
 from models.bundle_files import CARD, METADATA
 from models.training.cohort import Cohort
 from models.training.facts import Facts
+from models.training.starting import taught
 from node.domain.drift import Histogram
 from node.domain.prediction import Quantity, TrainingStatus
 
@@ -61,8 +62,16 @@ def write_card(folder: Path, paragraphs: Sequence[str]) -> None:
     (folder / CARD).write_text("\n\n".join(paragraphs) + "\n", encoding="utf-8")
 
 
-def metadata(cohort: Cohort, facts: Facts, own: Mapping[str, Any], celadon: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that every bundle has, those of a task (``own``), and our section."""
+def data_source(cohort: Cohort, start: Path | None) -> str:
+    """What the weights have learnt from: the cohort, and that of the training which they began from."""
+    before = taught(start)
+    return f"{cohort.origin}. Before: {before}" if before and before != cohort.origin else cohort.origin
+
+
+def metadata(
+    cohort: Cohort, facts: Facts, own: Mapping[str, Any], celadon: Mapping[str, Any], start: Path | None = None
+) -> dict[str, Any]:
+    """The fields that every bundle has, those of a task (``own``), and our section; ``start``: as the task has it."""
     versions = facts.versions
     return {
         "version": VERSION,
@@ -71,7 +80,7 @@ def metadata(cohort: Cohort, facts: Facts, own: Mapping[str, Any], celadon: Mapp
         "pytorch_version": versions["torch"],
         "numpy_version": versions["numpy"],
         "intended_use": _intended_use(cohort.status),
-        "data_source": cohort.origin,
+        "data_source": data_source(cohort, start),
         "copyright": (
             "The weights belong to whoever trained them; the architecture's code is the Celadon authors', Apache-2.0"
         ),
@@ -146,7 +155,7 @@ def how(facts: Facts, options: Mapping[str, Any]) -> str:
         if facts.searched
         else ""
     )
-    began = " It began from the weights of an earlier training." if options.get("start") else ""
+    began = _began(options.get("start"))
     if only := options.get("only"):
         began += f" Only the {only} network was trained."
     versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
@@ -154,6 +163,13 @@ def how(facts: Facts, options: Mapping[str, Any]) -> str:
         f"## Training\n\nSeed {facts.seed}; {hyper}.{began} {_runs(facts)} BatchNorm's statistics were taken anew "
         f"afterwards.{searched} Computed on {facts.device} with {facts.threads} threads; {versions}."
     )
+
+
+def _began(start: Path | None) -> str:
+    if start is None:
+        return ""
+    before = taught(start)
+    return f" It began from the weights of an earlier training{f' ({before})' if before else ''}."
 
 
 def _runs(facts: Facts) -> str:

@@ -82,7 +82,8 @@ def write(folder: Path, task: "GtrnetTask", learner: "GtrnetLearner", facts: Fac
         **bundle_writer.reference(facts, (Quantity.T1, Quantity.T2, Quantity.T3, Quantity.T4)),
     }
     what = _EMBEDDED if is_embedded else _WHAT[task.variant]
-    bundle_writer.write_metadata(folder, bundle_writer.metadata(task.cohort, facts, _own(task, what), celadon))
+    start = task.options.get("start")
+    bundle_writer.write_metadata(folder, bundle_writer.metadata(task.cohort, facts, _own(task, what), celadon, start))
     bundle_writer.write_card(folder, _card(task, facts, what, radscore))
 
 

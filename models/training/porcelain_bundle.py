@@ -58,7 +58,8 @@ def write(folder: Path, task: "PorcelainTask", learner: "PorcelainLearner", fact
         "figures": bundle_writer.finite(figures),
         **bundle_writer.reference(facts, (Quantity.NTR_HIGH,)),
     }
-    bundle_writer.write_metadata(folder, bundle_writer.metadata(task.cohort, facts, _own(task, learner), celadon))
+    own, start = _own(task, learner), task.options.get("start")
+    bundle_writer.write_metadata(folder, bundle_writer.metadata(task.cohort, facts, own, celadon, start))
     bundle_writer.write_card(folder, _card(task, facts, threshold, max_imputed))
 
 

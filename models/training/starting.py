@@ -1,6 +1,7 @@
 """A network as training begins: built from a seed, or with weights that something else has learnt."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final, TypeVar
@@ -10,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model
 from torch import Tensor, nn
 
+from models.bundle_files import METADATA
 from models.training import checkpoint
 from node.errors import UsageError
 
@@ -37,6 +39,18 @@ def built(build: Callable[[], NetworkT], seed: int, start: Path | None) -> Netwo
     except (OSError, RuntimeError, SafetensorError) as error:
         raise UsageError(f"--start {start}: these weights do not fit the network") from error
     return network
+
+
+def taught(start: Path | None) -> str:
+    """What the weights ``start`` had learnt from, as the bundle says in which they lie; empty when nothing says it."""
+    if start is None:
+        return ""
+    try:
+        metadata = json.loads((start.parent.parent / METADATA).read_bytes())
+    except (OSError, ValueError):
+        return ""
+    said = metadata.get("data_source") if isinstance(metadata, dict) else None
+    return said if isinstance(said, str) else ""
 
 
 def population(cases: Iterable[str]) -> str:

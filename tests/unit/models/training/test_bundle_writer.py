@@ -79,8 +79,21 @@ def test_a_search_flatters_and_one_run_stops_itself() -> None:
 def test_a_card_says_what_the_training_began_from() -> None:
     """And which part of it was trained."""
     assert "earlier training" not in bundle_writer.how(facts(), {})
-    said = bundle_writer.how(facts(), {"start": "w.safetensors", "only": "fine"})
+    said = bundle_writer.how(facts(), {"start": Path("w.safetensors"), "only": "fine"})
     assert "It began from the weights of an earlier training. Only the fine network was trained. " in said
+
+
+def test_what_the_earlier_training_learnt_from_is_told(tmp_path: Path) -> None:
+    """Where the weights lie in a bundle: on the card, and in the metadata unless it is the same cohort."""
+    start = tmp_path / bundle_writer.WEIGHTS
+    (tmp_path / "configs").mkdir()
+    bundle_writer.write_metadata(tmp_path, {"data_source": "9 patients of another hospital"})
+    assert "earlier training (9 patients of another hospital)." in bundle_writer.how(facts(), {"start": start})
+    ours = cohort(4)
+    found = bundle_writer.metadata(ours, facts(), {}, {}, start)
+    assert found["data_source"] == f"{ours.origin}. Before: 9 patients of another hospital"
+    bundle_writer.write_metadata(tmp_path, {"data_source": ours.origin})
+    assert bundle_writer.data_source(ours, start) == ours.origin
 
 
 def test_scores_to_come_are_held_to_those_out_of_fold() -> None:

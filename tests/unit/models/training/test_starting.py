@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from models.training.starting import built
+from models.bundle_files import METADATA
+from models.training.starting import built, taught
 from node.errors import UsageError
 
 
@@ -39,3 +40,12 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     file.write_bytes(b"nonsense")
     with pytest.raises(UsageError, match="do not fit the network"):
         built(lambda: nn.Linear(3, 2), 0, file)
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "[]", "{}", '{"data_source": 3}'])
+def test_a_bundle_that_does_not_say_what_it_learnt_from_says_nothing(tmp_path: Path, text: str) -> None:
+    """Nor do weights that lie elsewhere."""
+    assert taught(None) == taught(tmp_path / "w.safetensors") == ""
+    (tmp_path / "configs").mkdir()
+    (tmp_path / METADATA).write_text(text)
+    assert taught(tmp_path / "models" / "w.safetensors") == ""
