@@ -140,9 +140,10 @@ class CoarseToFineSegmenter:
                 ReasonCode.OUT_OF_DISTRIBUTION, f"score {score:.2f}, familiar up to {self._familiar.threshold:.2f}"
             )
         found = self._found(volume, turn, survey, organs)
-        plausible = [lesion for lesion in found if not self.plan.limits.faults(lesion.quality)]
+        limits = self.plan.limits
+        plausible = [lesion for lesion in found if not limits[lesion.anatomy].faults(lesion.quality)]
         if found and not plausible:
-            self.plan.limits.refuse(found[0].quality)
+            limits[found[0].anatomy].refuse(found[0].quality)
         rois = [self._roi(volume, lesion, number, survey) for number, lesion in enumerate(plausible, start=1)]
         return each_with_others(rois)
 

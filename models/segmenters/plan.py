@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 from models.fields import Fields
 from models.networks.segmenter import DIVISOR
 from models.segmenters.quality import Limits
+from node.domain.coding import Anatomy
 from node.domain.parts import Part
 
 _PARTS: Final = {part.value: part for part in Part}
@@ -74,11 +75,13 @@ class Plan:
     """Smaller pieces are specks, not lesions."""
     probability: float
     """From which a voxel belongs to a lesion."""
-    limits: Limits
+    limits: Mapping[Anatomy, Limits]
+    """Of lesions of each organ: what is taken for one in the wall of a stomach is surer than it would be elsewhere."""
 
     @classmethod
     def read(cls, fields: Fields) -> Self:
         """The plan as a bundle's metadata has it. Raises BundleError."""
+        limits = fields.child("limits")
         return cls(
             coarse=Stage.read(fields.child("coarse")),
             fine=Stage.read(fields.child("fine")),
@@ -89,14 +92,23 @@ class Plan:
             least_organ_ml=fields.number("least_organ_ml"),
             least_lesion_ml=fields.number("least_lesion_ml"),
             probability=fields.number("probability"),
-            limits=Limits.read(fields.child("limits")),
+            limits={organ: Limits.read(limits.child(organ.key)) for organ in Anatomy},
         )
 
     def written(self) -> dict[str, Any]:
         """What ``read`` reads."""
-        return asdict(self)
+        limits = {organ.key: own.written() for organ, own in self.limits.items()}
+        return asdict(self) | {"limits": limits}
 
 
+_LIMITS: Final = Limits(
+    least_ml=0.5,
+    most_ml=400.0,
+    most_components=5,
+    may_touch_edge=False,
+    least_probability=0.6,
+    most_entropy=0.45,
+)
 DEFAULT: Final = Plan(
     coarse=Stage(
         spacing_mm=5.0,
@@ -123,13 +135,6 @@ DEFAULT: Final = Plan(
     least_organ_ml=5.0,
     least_lesion_ml=0.3,
     probability=0.5,
-    limits=Limits(
-        least_ml=0.5,
-        most_ml=400.0,
-        most_components=5,
-        may_touch_edge=False,
-        least_probability=0.6,
-        most_entropy=0.45,
-    ),
+    limits=dict.fromkeys(Anatomy, _LIMITS),
 )
 """Where training begins; it fits ``probability`` and ``limits`` on studies that were held out."""

@@ -39,7 +39,7 @@ from node.errors import UsageError
 
 WIDTHS: Final = Widths(coarse=(16, 24, 32, 64), fine=(16, 32, 64, 96))
 """Channels of the levels of both networks."""
-HELD_OUT: Final = 120
+HELD_OUT: Final = 180
 """Phantoms beside those of the cohort: half of them for the limits, half for the figures."""
 _FEWEST_HELD_OUT: Final = 2
 _AUGMENTED: Final = 0x5E6

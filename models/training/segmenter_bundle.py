@@ -5,9 +5,9 @@ none: on cases that stopped the training); the figures are of others again, by t
 each study whole and as the scanner would send it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from models.training.segmenter import SegmenterLearner, SegmenterTask
 
 NAME: Final = "Celadon segmenter"
+_WRONG: Final = 2
+"""Right answers that one wrong one undoes: what is refused a radiologist looks at, what is wrong may be believed."""
 _SLACK: Final = 0.9
 """Of the least sure lesion that was right, where nothing wrong was found to part it from."""
 _TRIED: Final = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -77,7 +79,7 @@ def _evidence(
     held_out: Sequence["TrainingCase"],
 ) -> Evidence:
     plan = replace(task.plan, probability=fit_probability(task, learner, facts.judged.tolist()))
-    loose = replace(plan, limits=_LOOSE)
+    loose = replace(plan, limits=dict.fromkeys(Anatomy, _LOOSE))
     with TemporaryDirectory() as place:
 
         def made(name: str) -> CoarseToFineSegmenter:
@@ -128,31 +130,36 @@ def _best_overlap(said: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> 
     return float(max(both, default=0.0))
 
 
-def fit_limits(studies: Sequence[Judged], begin: Limits) -> Limits:
-    """Limits of mean probability and entropy, for which most studies are answered rightly.
+def fit_limits(studies: Sequence[Judged], begin: Mapping[Anatomy, Limits]) -> dict[Anatomy, Limits]:
+    """Limits of mean probability and entropy for each organ, for which most studies are answered rightly.
 
-    A wrong answer undoes a right one; where several limits do as well, the middle between the two candidates that
-    the highest of them parts.
+    A wrong answer undoes two right ones; where several limits do as well, the highest.
     """
-    seen = [one for study in studies for one in study.candidates]
+    choices = [_choices(studies, organ, limits) for organ, limits in begin.items()]
+    tried = [dict(zip(begin, limits, strict=True)) for limits in product(*choices)]
+    return max(tried, key=lambda one: (_gain(studies, one), sum(limits.least_probability for limits in one.values())))
+
+
+def _choices(studies: Sequence[Judged], organ: Anatomy, begin: Limits) -> list[Limits]:
+    """The limits to choose from for one organ: those that part a right candidate from the next one below it."""
+    seen = [one for study in studies for one in study.candidates if one.organ is organ]
     right = [one.quality for one in seen if one.dice >= OVERLAPS]
     if not right:
-        return begin
+        return [begin]
     most = max(begin.most_entropy, max(quality.entropy for quality in right) / _SLACK)
     limits = replace(begin, most_entropy=round(min(most, 1.0), 3))
-    sure = sorted({0.0, *(one.quality.probability for one in seen)})
-    tried = [(low + high) / 2.0 for low, high in pairwise(sure)]
+    sure, rightly = sorted({0.0, *(one.quality.probability for one in seen)}), {one.probability for one in right}
+    tried = [(low + high) / 2.0 for low, high in pairwise(sure) if high in rightly]
     if len(right) == len(seen):
         # Nothing wrong to part them from: room below the least sure.
         tried = [min(begin.least_probability, _SLACK * sure[1])]
-    fitted = [replace(limits, least_probability=round(at, 3)) for at in tried]
-    return max(fitted, key=lambda one: (_gain(studies, one), one.least_probability))
+    return [replace(limits, least_probability=round(at, 3)) for at in tried]
 
 
-def _gain(studies: Sequence[Judged], limits: Limits) -> int:
-    """Studies that are answered rightly, less those answered wrongly: where there is no lesion, or with another."""
+def _gain(studies: Sequence[Judged], limits: Mapping[Anatomy, Limits]) -> int:
+    """Studies that are answered rightly, less twice those answered wrongly: there is no lesion, or it is another."""
     answers = [study.answer(limits, float("inf")) for study in studies]
-    return sum(1 if answer.dice >= OVERLAPS else -1 for answer in answers if answer)
+    return sum(1 if answer.dice >= OVERLAPS else -_WRONG for answer in answers if answer)
 
 
 def _features(segmenter: CoarseToFineSegmenter, task: "SegmenterTask", index: int) -> npt.NDArray[np.float64]:

@@ -146,14 +146,17 @@ def _alarms(evidence: Evidence) -> str:
 
 
 def _limits(plan: Plan) -> str:
-    limits = plan.limits
+    each = "\n".join(
+        f"- In the {organ.key} a lesion is left out below {limits.least_ml:g} mL or above {limits.most_ml:g} mL, with "
+        f"more than {limits.most_components} pieces, at the edge of what was searched, with a mean probability below "
+        f"{limits.least_probability:g} or a mean entropy above {limits.most_entropy:g}."
+        for organ, limits in plan.limits.items()
+    )
     return (
         "## Limits\n\n"
         f"- A voxel belongs to a lesion from a probability of {plan.probability:g} on, chosen on the cases that "
         "stopped the training.\n"
-        f"- A lesion is left out below {limits.least_ml:g} mL or above {limits.most_ml:g} mL, with more than "
-        f"{limits.most_components} pieces, at the edge of what was searched, with a mean probability below "
-        f"{limits.least_probability:g} or a mean entropy above {limits.most_entropy:g}.\n"
+        f"{each}\n"
         "- It has learnt two organs and one kind of lesion in each; whatever else a patient has, it has never seen.\n"
         "- A score of a distance is no proof: images may be familiar to it and still be read wrongly."
     )

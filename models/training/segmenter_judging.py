@@ -1,7 +1,7 @@
 """How well a whole segmenter does on whole studies that its training did not see, as the node would run it."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,6 +31,7 @@ _MEASURED: Final = (Part.AORTA, Part.PORTAL_VEIN, Part.LIVER, Part.KIDNEY)
 class Candidate:
     """Something that looks like a lesion."""
 
+    organ: Anatomy
     quality: RoiQuality
     dice: float
     """With the true lesion that it overlaps most; 0 when it is none."""
@@ -53,11 +54,11 @@ class Judged:
     """Mean attenuation as measured, less the true one, by part."""
     seconds: float
 
-    def answer(self, limits: Limits, threshold: float) -> Candidate | None:
+    def answer(self, limits: Mapping[Anatomy, Limits], threshold: float) -> Candidate | None:
         """What would be analysed: the largest within ``limits``; None when nothing would be."""
         if not self.score <= threshold:
             return None
-        return next((one for one in self.candidates if not limits.faults(one.quality)), None)
+        return next((one for one in self.candidates if not limits[one.organ].faults(one.quality)), None)
 
 
 def judge(segmenter: CoarseToFineSegmenter, cases: Sequence[TrainingCase]) -> list[Judged]:
@@ -80,7 +81,7 @@ def _judged(case: str, group: str, look: Look, volume: Volume, labels: Labels, s
         group=group,
         anatomy=anatomy if truths[anatomy].any() else None,
         score=look.score,
-        candidates=tuple(Candidate(found.quality, _dice(found, truths[anatomy])) for found in look.found),
+        candidates=tuple(Candidate(one.anatomy, one.quality, _dice(one, truths[anatomy])) for one in look.found),
         off_hu=dict(_off(look, volume, labels)),
         seconds=seconds,
     )

@@ -149,9 +149,9 @@ def test_an_uncertain_region_stands_in_no_lesions_way(
     made = segmenter(make_tiny_bundle(tmp_path / "b"), plan)
     volume = body()[0]
     first, second = made.look(volume, ORGANS).found
-    made.plan = replace(
-        made.plan, limits=replace(made.plan.limits, most_ml=0.5 * (first.quality.volume_ml + second.quality.volume_ml))
-    )
+    limits = made.plan.limits[Anatomy.PANCREAS]
+    between = replace(limits, most_ml=0.5 * (first.quality.volume_ml + second.quality.volume_ml))
+    made.plan = replace(made.plan, limits={**made.plan.limits, Anatomy.PANCREAS: between})
     (only,) = made.locate(volume, (), ORGANS)
     assert np.array_equal(only.mask, second.mask)
     assert only.others == ()

@@ -48,6 +48,7 @@ def test_a_class_has_its_number() -> None:
         (None, "window_hu", [240.0, -160.0]),
         (None, "probability", None),
         (None, "limits", {}),
+        (None, "limits", {"pancreas": DEFAULT.written()["limits"]["pancreas"]}),
     ],
 )
 def test_a_plan_that_cannot_be_carried_out_is_refused(stage: str | None, field: str, value: object) -> None:

@@ -11,7 +11,7 @@ import pytest
 from models.segmenters import zoo
 from models.segmenters.coarse_to_fine import CoarseToFineSegmenter
 from models.segmenters.plan import DEFAULT
-from models.segmenters.quality import RoiQuality
+from models.segmenters.quality import Limits, RoiQuality
 from models.training import segmenter_bundle
 from models.training.facts import Facts
 from models.training.segmenter_bundle import fit_limits, fit_probability
@@ -25,36 +25,59 @@ _ = make_task  # a fixture of that file
 SURE = RoiQuality(volume_ml=10.0, components=1, touches_edge=False, probability=0.9, entropy=0.1)
 
 
-def judged(dice: float, **quality: float) -> Judged:
+def judged(dice: float, organ: Anatomy = Anatomy.PANCREAS, **quality: float) -> Judged:
     """A study of which this was found."""
-    seen = Candidate(replace(SURE, **quality), dice)  # type: ignore[arg-type]
-    return Judged("a", "cohort", Anatomy.PANCREAS, 0.5, (seen,), {}, 1.0)
+    seen = Candidate(organ, replace(SURE, **quality), dice)  # type: ignore[arg-type]
+    return Judged("a", "cohort", organ, 0.5, (seen,), {}, 1.0)
+
+
+def fitted(*studies: Judged, organ: Anatomy = Anatomy.PANCREAS) -> Limits:
+    """Those of one organ."""
+    return fit_limits(studies, DEFAULT.limits)[organ]
 
 
 def test_limits_part_the_right_from_the_wrong() -> None:
     """By mean probability, in the middle between them."""
     studies = [judged(0.8, probability=p) for p in (0.8, 0.9, 0.95)] + [judged(0.0, probability=p) for p in (0.5, 0.6)]
-    found = fit_limits(studies, DEFAULT.limits)
+    found = fitted(*studies)
     assert found.least_probability == pytest.approx(0.7)
     for study in studies[:3]:
         found.refuse(study.candidates[0].quality)
 
 
-def test_a_wrong_answer_undoes_a_right_one() -> None:
+def test_each_organ_has_limits_of_its_own() -> None:
+    """What is wrong in the stomach refuses nothing in the pancreas."""
+    stomach = [judged(0.9, Anatomy.STOMACH), judged(0.0, Anatomy.STOMACH, probability=0.8)]
+    pancreas = [judged(0.9, probability=0.6), judged(0.0, probability=0.4)]
+    assert fitted(*stomach, *pancreas).least_probability == pytest.approx(0.5)
+    assert fitted(*stomach, *pancreas, organ=Anatomy.STOMACH).least_probability == pytest.approx(0.85)
+
+
+def test_organs_are_fitted_together() -> None:
+    """A wrong answer of one organ stands in the way of a right one of the other, where that is smaller."""
+    both = replace(
+        judged(0.0),
+        anatomy=Anatomy.STOMACH,
+        candidates=judged(0.0, probability=0.7).candidates + judged(0.9, Anatomy.STOMACH).candidates,
+    )
+    assert fitted(both, judged(0.9, probability=0.8)).least_probability == pytest.approx(0.75)
+
+
+def test_a_wrong_answer_undoes_two_right_ones() -> None:
     """Another lesion than the true one, or one where there is none; the higher of two limits that do as well."""
     both = replace(judged(0.0), candidates=(judged(0.0, probability=0.8).candidates + judged(0.7).candidates))
-    assert fit_limits([both], DEFAULT.limits).least_probability == pytest.approx(0.85)
-    weak = [judged(0.6, probability=0.7), judged(0.0, probability=0.75), judged(0.0, probability=0.72)]
-    assert fit_limits([*weak, judged(0.8)], DEFAULT.limits).least_probability == pytest.approx(0.825)
+    assert fitted(both).least_probability == pytest.approx(0.85)
+    wrong = judged(0.0, probability=0.75)
+    weak = [judged(0.6, probability=p) for p in (0.70, 0.71, 0.72)]
+    assert fitted(*weak[:2], wrong, judged(0.8)).least_probability == pytest.approx(0.825)
+    assert fitted(*weak, wrong, judged(0.8)).least_probability == pytest.approx(0.35)
 
 
 def test_where_nothing_wrong_was_found_there_is_room_below_the_right() -> None:
     """Never above where they began."""
-    found = fit_limits([judged(0.8, probability=0.9), judged(0.7, probability=0.5)], DEFAULT.limits)
-    assert found.least_probability == pytest.approx(0.45)
-    assert fit_limits([judged(0.8, probability=0.99)], DEFAULT.limits).least_probability == pytest.approx(
-        DEFAULT.limits.least_probability
-    )
+    assert fitted(judged(0.8, probability=0.9), judged(0.7, probability=0.5)).least_probability == pytest.approx(0.45)
+    begun = DEFAULT.limits[Anatomy.PANCREAS].least_probability
+    assert fitted(judged(0.8, probability=0.99)).least_probability == pytest.approx(begun)
 
 
 def test_no_right_lesion_fits_nothing() -> None:
@@ -65,8 +88,8 @@ def test_no_right_lesion_fits_nothing() -> None:
 
 def test_an_entropy_that_right_lesions_have_is_no_reason() -> None:
     """The limit moves above it, never below where it began."""
-    assert fit_limits([judged(0.8, entropy=0.6)], DEFAULT.limits).most_entropy > 0.6
-    assert fit_limits([judged(0.8, entropy=0.01)], DEFAULT.limits).most_entropy == DEFAULT.limits.most_entropy
+    assert fitted(judged(0.8, entropy=0.6)).most_entropy > 0.6
+    assert fitted(judged(0.8, entropy=0.01)).most_entropy == DEFAULT.limits[Anatomy.PANCREAS].most_entropy
 
 
 class Learner:

@@ -22,8 +22,8 @@ from node.domain.parts import Part
 
 SURE = RoiQuality(volume_ml=10.0, components=1, touches_edge=False, probability=0.95, entropy=0.05)
 UNSURE = replace(SURE, probability=0.1)
-STUDY = Judged("a", "portal-venous", Anatomy.PANCREAS, 0.5, (Candidate(SURE, 0.9),), {}, 1.0)
-EMPTY = replace(STUDY, anatomy=None, candidates=(Candidate(SURE, 0.0),))
+STUDY = Judged("a", "portal-venous", Anatomy.PANCREAS, 0.5, (Candidate(Anatomy.PANCREAS, SURE, 0.9),), {}, 1.0)
+EMPTY = replace(STUDY, anatomy=None, candidates=(Candidate(Anatomy.PANCREAS, SURE, 0.0),))
 
 
 def named(*studies: Judged) -> list[Judged]:
@@ -35,9 +35,9 @@ def test_what_is_not_reported_counts_as_nought() -> None:
     """Nothing found, too unsure, or unlike the training: the overlap that it would have had is not its merit."""
     studies = named(
         STUDY,
-        replace(STUDY, candidates=(Candidate(SURE, 0.7),)),
+        replace(STUDY, candidates=(Candidate(Anatomy.PANCREAS, SURE, 0.7),)),
         replace(STUDY, candidates=()),
-        replace(STUDY, candidates=(Candidate(UNSURE, 0.9),)),
+        replace(STUDY, candidates=(Candidate(Anatomy.PANCREAS, UNSURE, 0.9),)),
         replace(STUDY, score=3.0),
     )
     found = figures(studies, DEFAULT, 1.0, seed=0)
@@ -49,7 +49,9 @@ def test_what_is_not_reported_counts_as_nought() -> None:
 
 def test_a_region_that_is_not_the_lesion_is_not_found() -> None:
     """It was reported, and counts among neither the found nor the false."""
-    found = figures(named(STUDY, replace(STUDY, candidates=(Candidate(SURE, 0.05),))), DEFAULT, 1.0, seed=0)
+    found = figures(
+        named(STUDY, replace(STUDY, candidates=(Candidate(Anatomy.PANCREAS, SURE, 0.05),))), DEFAULT, 1.0, seed=0
+    )
     assert found.found.value == pytest.approx(0.5)
     assert np.isnan(found.false.value)
 
@@ -63,7 +65,14 @@ def test_a_region_without_a_lesion_is_false() -> None:
 
 def test_the_largest_that_is_plausible_is_answered_with() -> None:
     """What is larger and unsure stands in nobody's way."""
-    study = replace(STUDY, candidates=(Candidate(UNSURE, 0.0), Candidate(SURE, 0.6), Candidate(SURE, 0.0)))
+    study = replace(
+        STUDY,
+        candidates=(
+            Candidate(Anatomy.PANCREAS, UNSURE, 0.0),
+            Candidate(Anatomy.PANCREAS, SURE, 0.6),
+            Candidate(Anatomy.PANCREAS, SURE, 0.0),
+        ),
+    )
     assert study.answer(DEFAULT.limits, 1.0) == study.candidates[1]
     assert study.answer(DEFAULT.limits, 0.1) is None
 
