@@ -41,6 +41,8 @@ _WRONG: Final = 2
 """Right answers that one wrong one undoes: what is refused a radiologist looks at, what is wrong may be believed."""
 _SLACK: Final = 0.9
 """Of the least sure lesion that was right, where nothing wrong was found to part it from."""
+_AS_GOOD: Final = 0.01
+"""Of mean Dice: less than the outlines that two readers draw differ by."""
 _TRIED: Final = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _LOOSE: Final = Limits(
     least_ml=0.0,
@@ -102,7 +104,8 @@ def _evidence(
 def fit_probability(task: "SegmenterTask", learner: "SegmenterLearner", indices: Sequence[int]) -> float:
     """From which probability a voxel belongs to a lesion: where the mean Dice of the cases ``indices`` is best.
 
-    Of the piece that is the lesion: which of the pieces is one, the limits decide.
+    Of the piece that is the lesion: which of the pieces is one, the limits decide. Of probabilities that are as good,
+    the lowest: a faint lesion leaves no piece at a higher one.
     """
     fine = task.plan.fine
     overlaps = []
@@ -115,7 +118,8 @@ def fit_probability(task: "SegmenterTask", learner: "SegmenterLearner", indices:
                 overlaps.append([_best_overlap(said >= at, truth) for at in _TRIED])
     if not overlaps:
         return task.plan.probability
-    return _TRIED[int(np.argmax(np.mean(overlaps, axis=0)))]
+    mean = np.mean(overlaps, axis=0)
+    return _TRIED[int(np.flatnonzero(mean >= mean.max() - _AS_GOOD)[0])]
 
 
 def _best_overlap(said: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float:

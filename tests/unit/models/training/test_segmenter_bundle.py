@@ -114,6 +114,15 @@ def test_a_voxel_needs_the_probability_at_which_lesions_overlap_best(make_task: 
     assert fit_probability(task, Learner(task), []) == DEFAULT.probability  # type: ignore[arg-type]  # a fake
 
 
+def test_of_probabilities_that_are_as_good_it_is_the_lowest(
+    make_task: Callable[..., TinyTask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundredth of Dice is no reason to lose a faint lesion."""
+    task = make_task()
+    monkeypatch.setattr(segmenter_bundle, "_best_overlap", lambda said, _: 0.5 if said.sum() else 0.0)
+    assert fit_probability(task, Learner(task), [0, 1]) == pytest.approx(0.2)  # type: ignore[arg-type]  # a fake
+
+
 def facts(task: TinyTask, **changes: Any) -> Facts:
     """Of a single run, stopped by the first two cases."""
     count = len(task.cohort.cases)
