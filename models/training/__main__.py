@@ -156,13 +156,20 @@ def _gtrnet(parser: argparse.ArgumentParser) -> tuple[str, ...]:
 def _segmenter(parser: argparse.ArgumentParser) -> tuple[str, ...]:
     """One run: its cross-validation would cost what three trainings do, and phantoms to judge it on cost nothing."""
     parser.add_argument(
-        "--held-out", type=_natural, help="phantoms beside the cohort's, for limits and figures (default: 120)"
+        "--held-out", type=_natural, help="phantoms beside the cohort's, for limits and figures (default: 180)"
     )
     parser.add_argument(
         "--only", choices=("fine",), help="train this network alone, and leave the other as --start has it"
     )
+    parser.add_argument(
+        "--with-start",
+        action="store_true",
+        default=None,
+        default=None,
+        help="with --only fine: ask the network of --start as well, as a mean of both",
+    )
     parser.set_defaults(folds=_SEGMENTER_FOLDS, single=True)
-    return "held_out", "start", "only"
+    return "held_out", "start", "only", "with_start"
 
 
 _SEGMENTER_FOLDS: Final = 8

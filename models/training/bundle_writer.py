@@ -158,6 +158,8 @@ def how(facts: Facts, options: Mapping[str, Any]) -> str:
     began = _began(options.get("start"))
     if only := options.get("only"):
         began += f" Only the {only} network was trained."
+    if options.get("with_start"):
+        began += " Both that one and the trained one are asked; what counts is the mean of their probabilities."
     versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
     return (
         f"## Training\n\nSeed {facts.seed}; {hyper}.{began} {_runs(facts)} BatchNorm's statistics were taken anew "

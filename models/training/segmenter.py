@@ -19,7 +19,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from models.networks.monai_parts import DiceCELoss, DiceLoss
-from models.networks.segmenter import CoarseToFine
+from models.networks.segmenter import CoarseToFine, Together
 from models.segmenters import windows, zoo
 from models.segmenters.coarse_to_fine import CoarseToFineSegmenter, scaled
 from models.segmenters.packaging import Widths
@@ -126,12 +126,12 @@ class SegmenterLearner(Learner):
     network: CoarseToFine
 
     def __init__(self, task: "SegmenterTask", hyper: Hyper, seed: int, device: str) -> None:
-        self._task, self._hyper, self._seed, self._device = task, hyper, seed, torch.device(device)
+        self._task, self._hyper, self._seed, self.device = task, hyper, seed, torch.device(device)
         self.plan = task.plan
-        self.network = built(lambda: fresh(self.plan, task.widths), seed, task.start).to(self._device)
+        self.network = built(lambda: fresh(self.plan, task.widths), seed, task.start).to(self.device)
         if task.is_fine_alone:
             self.network.coarse.requires_grad_(requires_grad=False)
-        self._losses = [_loss(stage, hyper.hard_share).to(self._device) for stage in (self.plan.fine, self.plan.coarse)]
+        self._losses = [_loss(stage, hyper.hard_share).to(self.device) for stage in (self.plan.fine, self.plan.coarse)]
 
     def batch(self, indices: Indices, epoch: int | None) -> Batch:
         """Fine windows (n, 1, z, y, x), their classes (n, 1, z, y, x), coarse windows (m, 1, z, y, x) and theirs.
@@ -146,7 +146,7 @@ class SegmenterLearner(Learner):
             seen = indices[::2] if is_changed else indices
             coarse = [self._coarse(index, self._rng(index, epoch, 0), is_changed=is_changed) for index in seen]
             columns += zip(*coarse, strict=True)
-        return tuple(torch.from_numpy(np.stack(column)[:, None]).to(self._device) for column in columns)
+        return tuple(torch.from_numpy(np.stack(column)[:, None]).to(self.device) for column in columns)
 
     def _rng(self, index: int, epoch: int | None, network: int) -> np.random.Generator:
         """What follows from seed, epoch, case and network alone, whatever else is in the batch."""
@@ -182,7 +182,7 @@ class SegmenterLearner(Learner):
             return scaled(hu[first:stop].astype(np.float32), self.plan.window_hu)
 
         def run(window: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-            logits = self.network.fine(torch.from_numpy(window[None, None]).to(self._device))
+            logits = self.network.fine(torch.from_numpy(window[None, None]).to(self.device))
             found: npt.NDArray[np.float32] = torch.softmax(logits[0], dim=0).cpu().numpy()
             return found
 
@@ -243,7 +243,7 @@ class SegmenterLearner(Learner):
 
 
 class SegmenterTask(Task):
-    """Options: ``held_out`` (phantoms for limits and figures), ``start``, ``only`` (see ``is_fine_alone``)."""
+    """Options: ``held_out`` (phantoms for limits and figures), ``start``, ``only``, ``with_start``."""
 
     name = "segmenter"
     labels: ClassVar[Labels | None] = None
@@ -269,6 +269,8 @@ class SegmenterTask(Task):
         """Whether the coarse network, which costs most of a step and learns long before, stays as ``start`` has it."""
         if self.is_fine_alone and self.start is None:
             raise UsageError("--only fine: the coarse network is to be taken from --start")
+        if self.options.get("with_start") and not self.is_fine_alone:
+            raise UsageError("--with-start: with --only fine, which leaves the coarse network to both")
         is_phantom = self.cohort.status is TrainingStatus.PHANTOM
         if is_phantom and self.options.get("held_out", HELD_OUT) < _FEWEST_HELD_OUT:
             raise UsageError(f"--held-out: {_FEWEST_HELD_OUT} or more, half of them for limits and half for figures")
@@ -296,6 +298,9 @@ class SegmenterTask(Task):
         """The bundle of ``models.segmenters.coarse_to_fine``."""
         if not isinstance(learner, SegmenterLearner):
             raise TypeError(type(learner).__name__)
+        if self.options.get("with_start"):
+            before = built(lambda: fresh(self.plan, self.widths), facts.seed, self.start).to(learner.device)
+            learner.network.fine = Together([before.fine, learner.network.fine])
         segmenter_bundle.write(folder, self, learner, facts, self.held_out(facts))
 
     def held_out(self, facts: Facts) -> Sequence[TrainingCase]:

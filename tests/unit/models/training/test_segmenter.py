@@ -123,6 +123,12 @@ def test_the_fine_network_is_not_trained_alone_beside_one_that_knows_nothing(
         make_task(1, only="fine")
 
 
+def test_a_start_is_asked_as_well_where_the_coarse_network_is_both_ones(make_task: Callable[..., TinyTask]) -> None:
+    """Two fine networks look into the boxes that one coarse one found."""
+    with pytest.raises(UsageError, match="--with-start: with --only fine"):
+        make_task(1, with_start=True)
+
+
 def test_the_hardest_voxels_alone_count_where_that_is_asked(make_task: Callable[..., TinyTask]) -> None:
     """A tenth of them: of a window that is right but for one corner, the corner's cross-entropy, and the Dice."""
     hyper = replace(TinyTask.defaults, hard_share=0.1)
