@@ -165,7 +165,6 @@ def _segmenter(parser: argparse.ArgumentParser) -> tuple[str, ...]:
         "--with-start",
         action="store_true",
         default=None,
-        default=None,
         help="with --only fine: ask the network of --start as well, as a mean of both",
     )
     parser.set_defaults(folds=_SEGMENTER_FOLDS, single=True)
