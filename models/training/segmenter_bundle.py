@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from models.training.segmenter import SegmenterLearner, SegmenterTask
 
 NAME: Final = "Celadon segmenter"
-_WRONG: Final = 2
-"""Right answers that one wrong one undoes: what is refused a radiologist looks at, what is wrong may be believed."""
 _SLACK: Final = 0.9
 """Of the least sure lesion that was right, where nothing wrong was found to part it from."""
 _AS_GOOD: Final = 0.01
@@ -137,7 +135,7 @@ def _best_overlap(said: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> 
 def fit_limits(studies: Sequence[Judged], begin: Mapping[Anatomy, Limits]) -> dict[Anatomy, Limits]:
     """Limits of mean probability and entropy for each organ, for which most studies are answered rightly.
 
-    A wrong answer undoes two right ones; where several limits do as well, the highest.
+    A wrong answer undoes a right one; where several limits do as well, the highest.
     """
     choices = [_choices(studies, organ, limits) for organ, limits in begin.items()]
     tried = [dict(zip(begin, limits, strict=True)) for limits in product(*choices)]
@@ -161,9 +159,9 @@ def _choices(studies: Sequence[Judged], organ: Anatomy, begin: Limits) -> list[L
 
 
 def _gain(studies: Sequence[Judged], limits: Mapping[Anatomy, Limits]) -> int:
-    """Studies that are answered rightly, less twice those answered wrongly: there is no lesion, or it is another."""
+    """Studies that are answered rightly, less those answered wrongly: where there is no lesion, or with another."""
     answers = [study.answer(limits, float("inf")) for study in studies]
-    return sum(1 if answer.dice >= OVERLAPS else -_WRONG for answer in answers if answer)
+    return sum(1 if answer.dice >= OVERLAPS else -1 for answer in answers if answer)
 
 
 def _features(segmenter: CoarseToFineSegmenter, task: "SegmenterTask", index: int) -> npt.NDArray[np.float64]:

@@ -66,13 +66,13 @@ def test_organs_are_fitted_together() -> None:
     assert fitted(both, judged(0.9, probability=0.8)).least_probability == pytest.approx(0.75)
 
 
-def test_a_wrong_answer_undoes_two_right_ones() -> None:
+def test_a_wrong_answer_undoes_a_right_one() -> None:
     """Another lesion than the true one, or one where there is none; the higher of two limits that do as well."""
     both = replace(judged(0.0), candidates=(judged(0.0, probability=0.8).candidates + judged(0.7).candidates))
     assert fitted(both).least_probability == pytest.approx(0.85)
     wrong = judged(0.0, probability=0.75)
-    weak = [judged(0.6, probability=p) for p in (0.70, 0.71, 0.72)]
-    assert fitted(*weak[:2], wrong, judged(0.8)).least_probability == pytest.approx(0.825)
+    weak = [judged(0.6, probability=p) for p in (0.70, 0.72)]
+    assert fitted(weak[0], wrong, judged(0.8)).least_probability == pytest.approx(0.825)
     assert fitted(*weak, wrong, judged(0.8)).least_probability == pytest.approx(0.35)
 
 
