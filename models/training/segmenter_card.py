@@ -89,7 +89,7 @@ def _what(plan: Plan) -> str:
     return (
         "## What it is\n\nA coarse network finds organs in the whole series at "
         f"{plan.coarse.spacing_mm:g} mm ({', '.join(plan.coarse.parts)}); a fine one looks at "
-        f"{plan.fine.spacing_mm:g} mm into the box around each organ ({', '.join(plan.fine.parts)}). Both are "
+        f"{plan.fine.spacing_mm:g} mm into the box around each organ ({', '.join(plan.fine.parts)}). They are "
         "U-Nets that fold 2 x 2 x 2 voxels into channels. The largest plausible lesion is analysed; the others are "
         "listed."
     )
