@@ -122,8 +122,24 @@ def test_of_probabilities_that_are_as_good_it_is_the_lowest(
 ) -> None:
     """A hundredth of Dice is no reason to lose a faint lesion."""
     task = make_task()
-    monkeypatch.setattr(segmenter_bundle, "_best_overlap", lambda said, _: 0.5 if said.sum() else 0.0)
-    assert fit_probability(task, Learner(task), [0, 1]) == pytest.approx(0.2)  # type: ignore[arg-type]  # a fake
+    for gain, expected in ((0.009, 0.2), (0.011, 0.7)):
+        seen: list[int] = []
+
+        def overlap(said: np.ndarray, _: np.ndarray, gain: float = gain, seen: list[int] = seen) -> float:
+            """Best where the least is left of what is larger than the lesion."""
+            seen.append(int(said.sum()))
+            return (0.5 + gain if seen[-1] < seen[0] else 0.5) if said.any() else 0.0
+
+        monkeypatch.setattr(segmenter_bundle, "_best_overlap", overlap)
+        found = fit_probability(task, Learner(task), [0])  # type: ignore[arg-type]  # a fake
+        assert found == pytest.approx(expected)
+
+
+def test_a_large_cohort_is_fitted_in_time() -> None:
+    """Of hundreds of candidates an organ not every pair of limits is tried; the first that parts them is near."""
+    studies = [judged(0.8, organ, probability=0.7 + k / 2000) for organ in Anatomy for k in range(200)]
+    wrong = [judged(0.0, organ, probability=0.5) for organ in Anatomy]
+    assert len(segmenter_bundle._choices(studies + wrong, Anatomy.STOMACH, DEFAULT.limits[Anatomy.STOMACH])) <= 64
 
 
 def facts(task: TinyTask, **changes: Any) -> Facts:
