@@ -141,5 +141,6 @@ DEFAULT: Final = Plan(
     least_lesion_ml=0.3,
     probability=0.5,
     limits=dict.fromkeys(Anatomy, _LIMITS),
+    views=(PLAIN, View(7.0, 1.08), View(-7.0, 1.08), View(0.0, 1.15)),
 )
 """Where training begins; it fits ``probability`` and ``limits`` on studies that were held out."""

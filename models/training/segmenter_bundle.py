@@ -58,6 +58,7 @@ _FAMILIAR_OF: Final = 128
 """Studies of the training that say what images of it look like: twice as many as the features are enough."""
 _STRANGERS_OF: Final = 12
 """Of so many held-out studies strangers are made."""
+_HALVES: Final = 0x5E8
 
 
 def write(
@@ -67,7 +68,7 @@ def write(
     facts: Facts,
     held_out: Sequence["TrainingCase"],
 ) -> None:
-    """All of it, into the empty ``folder``; every other of ``held_out`` fits the limits, the rest give the figures."""
+    """All of it, into the empty ``folder``; half of ``held_out`` fits the limits, the other half gives the figures."""
     evidence = _evidence(task, learner, facts, held_out)
     _fill(learner, evidence.familiar)
     words = card(NAME, task, facts, evidence)
@@ -94,11 +95,22 @@ def _evidence(
         familiar = outliers.fit(np.stack([_features(segmenter, task, index) for index in known_well]))
         _fill(learner, familiar)
         segmenter = made("scored")
-        fitted, judged = (judge(segmenter, held_out[part::2]) for part in (0, 1))
+        segmenter.warm()
+        fitted, judged = (judge(segmenter, half) for half in halves(held_out, facts.seed))
         known = outliers.calibrated(familiar, [one.score for one in fitted], _ROOM)
         caught = {name: _caught(segmenter, task, facts, name, known) for name in STRANGERS}
     plan = replace(plan, limits=fit_limits(fitted, task.plan.limits))
     return Evidence(plan, known, len(fitted), tuple(judged), caught)
+
+
+def halves(cases: Sequence["TrainingCase"], seed: int) -> tuple[list["TrainingCase"], list["TrainingCase"]]:
+    """Those for the limits and those for the figures, drawn by lot.
+
+    Every other one would not do: kinds and stages of phantoms repeat with a period, and one half would have all of T1.
+    """
+    drawn = np.random.default_rng((_HALVES, seed)).permutation(len(cases))
+    first, second = ([cases[index] for index in sorted(drawn[part::2].tolist())] for part in (0, 1))
+    return first, second
 
 
 def fit_probability(task: "SegmenterTask", learner: "SegmenterLearner", indices: Sequence[int]) -> float:

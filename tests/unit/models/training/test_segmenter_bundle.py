@@ -11,13 +11,15 @@ import torch
 from safetensors.torch import load_file, save_model
 
 from models.networks.segmenter import Together
+from models.phantoms import Kind
+from models.phantoms.spec import T_STAGES
 from models.segmenters import zoo
 from models.segmenters.coarse_to_fine import CoarseToFineSegmenter
 from models.segmenters.plan import DEFAULT
 from models.segmenters.quality import Limits, RoiQuality
-from models.training import segmenter_bundle
+from models.training import segmenter_bundle, segmenter_cohort
 from models.training.facts import Facts
-from models.training.segmenter_bundle import fit_limits, fit_probability
+from models.training.segmenter_bundle import fit_limits, fit_probability, halves
 from models.training.segmenter_judging import Candidate, Judged
 from models.training.strangers import STRANGERS
 from node.domain.coding import Anatomy
@@ -81,6 +83,19 @@ def test_where_nothing_wrong_was_found_there_is_room_below_the_right() -> None:
     assert fitted(judged(0.8, probability=0.9), judged(0.7, probability=0.5)).least_probability == pytest.approx(0.45)
     begun = DEFAULT.limits[Anatomy.PANCREAS].least_probability
     assert fitted(judged(0.8, probability=0.99)).least_probability == pytest.approx(begun)
+
+
+def test_limits_and_figures_are_of_all_kinds_of_phantom() -> None:
+    """Kinds and stages repeat with a period: of every other one no early gastric cancer would fit the limits."""
+    cases = segmenter_cohort.phantoms(180, 1, held_out=True).cases
+    for first, second in (halves(cases, seed) for seed in range(3)):
+        assert len(first) == len(second) == 90
+        assert {case.id for case in first} | {case.id for case in second} == {case.id for case in cases}
+        for half in (first, second):
+            kinds = {(case.source.wanted.kind, case.source.wanted.t_stage) for case in half}  # type: ignore[union-attr]
+            assert {(Kind.GASTRIC, stage) for stage in T_STAGES} <= kinds
+    assert halves(cases, 0) == halves(cases, 0)
+    assert [len(half) for half in halves(cases[:3], 0)] == [2, 1]
 
 
 def test_no_right_lesion_fits_nothing() -> None:
