@@ -112,6 +112,7 @@ _LIMITS: Final = Limits(
     most_components=5,
     may_touch_edge=False,
     least_probability=0.6,
+    least_expected_ml=0.0,
     most_entropy=0.45,
 )
 DEFAULT: Final = Plan(

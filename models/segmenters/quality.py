@@ -26,6 +26,14 @@ class RoiQuality:
     entropy: float
     """Mean entropy of its voxels' classes, relative to that of even chances: 0 certain, 1 no idea."""
 
+    @property
+    def expected_ml(self) -> float:
+        """How much lesion is to be expected in it: its volume times its mean probability.
+
+        What only looks like a lesion is small and doubtful; either alone a lesion may be.
+        """
+        return self.volume_ml * self.probability
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -36,6 +44,7 @@ class Limits:
     most_components: int
     may_touch_edge: bool
     least_probability: float
+    least_expected_ml: float
     most_entropy: float
 
     @classmethod
@@ -47,6 +56,7 @@ class Limits:
             most_components=fields.natural("most_components"),
             may_touch_edge=fields.flag("may_touch_edge"),
             least_probability=fields.number("least_probability"),
+            least_expected_ml=fields.number("least_expected_ml") if fields.has("least_expected_ml") else 0.0,
             most_entropy=fields.number("most_entropy"),
         )
 
@@ -75,6 +85,10 @@ _CLAUSES: Final[Sequence[tuple[_Beyond, _Tell]]] = (
     (
         lambda q, m: not q.probability >= m.least_probability,
         lambda q, m: f"mean probability {q.probability:.2f}, less than {m.least_probability:g}",
+    ),
+    (
+        lambda q, m: not q.expected_ml >= m.least_expected_ml,
+        lambda q, m: f"{q.expected_ml:.2f} mL of lesion to be expected in it, less than {m.least_expected_ml:g}",
     ),
     (
         lambda q, m: not q.entropy <= m.most_entropy,

@@ -5,12 +5,12 @@ none: on cases that stopped the training); the figures are of others again, by t
 each study whole and as the scanner would send it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +22,11 @@ from models.segmenters.coarse_to_fine import CoarseToFineSegmenter
 from models.segmenters.lesions import pieces
 from models.segmenters.outliers import Familiar
 from models.segmenters.packaging import About
-from models.segmenters.quality import Limits
+from models.segmenters.quality import Limits, RoiQuality
 from models.training import bundle_writer, judging
 from models.training.facts import Facts
 from models.training.segmenter_card import Evidence, card
-from models.training.segmenter_judging import OVERLAPS, Judged, judge
+from models.training.segmenter_judging import OVERLAPS, Candidate, Judged, judge
 from models.training.strangers import STRANGERS, strange
 from node.domain.coding import Anatomy
 from node.domain.parts import lesion_part
@@ -43,6 +43,9 @@ _AS_GOOD: Final = 0.01
 """Of mean Dice: the few lesions of the fold that stopped the training do not tell such a difference."""
 _MOST_CHOICES: Final = 64
 """Limits that are tried of each organ: all pairs of them are, and a large cohort has thousands of candidates."""
+_MOST_STEPS: Final = 24
+"""Of one measure."""
+_Choice = TypeVar("_Choice")
 _TRIED: Final = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _LOOSE: Final = Limits(
     least_ml=0.0,
@@ -50,6 +53,7 @@ _LOOSE: Final = Limits(
     most_components=10**6,
     may_touch_edge=True,
     least_probability=0.0,
+    least_expected_ml=0.0,
     most_entropy=1.0,
 )
 _ROOM: Final = 1.2
@@ -99,7 +103,7 @@ def _evidence(
         fitted, judged = (judge(segmenter, half) for half in halves(held_out, facts.seed))
         known = outliers.calibrated(familiar, [one.score for one in fitted], _ROOM)
         caught = {name: _caught(segmenter, task, facts, name, known) for name in STRANGERS}
-    plan = replace(plan, limits=fit_limits(fitted, task.plan.limits))
+    plan = replace(plan, limits=fit_limits([one for one in fitted if one.is_in_phase], task.plan.limits))
     return Evidence(plan, known, len(fitted), tuple(judged), caught)
 
 
@@ -147,36 +151,71 @@ def _best_overlap(said: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> 
 
 
 def fit_limits(studies: Sequence[Judged], begin: Mapping[Anatomy, Limits]) -> dict[Anatomy, Limits]:
-    """Limits of mean probability and entropy for each organ, for which most studies are answered rightly.
+    """Limits of mean probability, expected volume and entropy for each organ, for which most are answered rightly.
 
-    A wrong answer undoes a right one; where several limits do as well, the highest.
+    A wrong answer undoes a right one; where several limits do as well, those without an expected volume, and of those
+    the highest.
     """
     choices = [_choices(studies, organ, limits) for organ, limits in begin.items()]
     tried = [dict(zip(begin, limits, strict=True)) for limits in product(*choices)]
-    return max(tried, key=lambda one: (_gain(studies, one), sum(limits.least_probability for limits in one.values())))
+    return max(tried, key=lambda one: (_gain(studies, one), *_preferred(one.values())))
+
+
+def _preferred(limits: Collection[Limits]) -> tuple[int, float]:
+    """The more, the better: what is plainer, then what is stricter."""
+    return -sum(one.least_expected_ml > 0.0 for one in limits), sum(one.least_probability for one in limits)
 
 
 def _choices(studies: Sequence[Judged], organ: Anatomy, begin: Limits) -> list[Limits]:
-    """The limits to choose from for one organ: those that part a right candidate from the next one below it."""
+    """The limits to choose from for one organ: of expected volume, and with each of probability."""
     seen = [one for study in studies for one in study.candidates if one.organ is organ]
-    right = [one.quality for one in seen if one.dice >= OVERLAPS]
+    right = [one.quality for one in seen if _is_right(one)]
     if not right:
         return [begin]
     most = max(begin.most_entropy, max(quality.entropy for quality in right) / _SLACK)
     limits = replace(begin, most_entropy=round(min(most, 1.0), 3))
-    sure, rightly = sorted({0.0, *(one.quality.probability for one in seen)}), {one.probability for one in right}
-    tried = [(low + high) / 2.0 for low, high in pairwise(sure) if high in rightly]
-    if len(right) == len(seen):
+    # What another limit refuses anyway parts nothing.
+    seen = [one for one in seen if not limits.faults(replace(one.quality, probability=1.0))]
+    volumes = _between(seen, lambda quality: quality.expected_ml)
+    each = [replace(limits, least_expected_ml=round(at, 3)) for at in (limits.least_expected_ml, *volumes)]
+    found = [choice for limits in each for choice in _sure(seen, limits)]
+    return _thinned(found, _MOST_CHOICES)
+
+
+def _sure(seen: Sequence[Candidate], limits: Limits) -> list[Limits]:
+    """``limits`` with each probability to choose from, of the candidates that their expected volume leaves."""
+    left = [one for one in seen if one.quality.expected_ml >= limits.least_expected_ml]
+    right = [one.quality.probability for one in left if _is_right(one)]
+    if not right:
+        return []
+    tried = _between(left, lambda quality: quality.probability)
+    if len(right) == len(left):
         # Nothing wrong to part them from: room below the least sure.
-        tried = [min(begin.least_probability, _SLACK * sure[1])]
-    step = -(-len(tried) // _MOST_CHOICES)
-    return [replace(limits, least_probability=round(at, 3)) for at in tried[::step]]
+        tried = [min(limits.least_probability, _SLACK * min(right))]
+    return [replace(limits, least_probability=round(at, 3)) for at in tried]
+
+
+def _between(seen: Sequence[Candidate], measure: Callable[[RoiQuality], float]) -> list[float]:
+    """Where a right candidate comes next above a wrong one, or above nought: in the middle."""
+    values = sorted((measure(one.quality), _is_right(one)) for one in seen)
+    ends = [(0.0, False), *values]
+    found = [(low + high) / 2.0 for (low, wrong), (high, right) in pairwise(ends) if right and not wrong]
+    return _thinned(found, _MOST_STEPS)
+
+
+def _thinned(choices: Sequence[_Choice], most: int) -> list[_Choice]:
+    """As many as ``most`` of them, evenly."""
+    return list(choices[:: max(1, -(-len(choices) // most))])
+
+
+def _is_right(candidate: Candidate) -> bool:
+    return candidate.dice >= OVERLAPS
 
 
 def _gain(studies: Sequence[Judged], limits: Mapping[Anatomy, Limits]) -> int:
     """Studies that are answered rightly, less those answered wrongly: where there is no lesion, or with another."""
     answers = [study.answer(limits, float("inf")) for study in studies]
-    return sum(1 if answer.dice >= OVERLAPS else -1 for answer in answers if answer)
+    return sum(1 if _is_right(answer) else -1 for answer in answers if answer)
 
 
 def _features(segmenter: CoarseToFineSegmenter, task: "SegmenterTask", index: int) -> npt.NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,8 +17,6 @@ from node.domain.prediction import TrainingStatus
 
 if TYPE_CHECKING:
     from models.training.segmenter import SegmenterTask
-
-_PORTAL: Final = ("portal-venous", "cohort")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +55,7 @@ def _data(task: "SegmenterTask") -> str:
 
 
 def _figures(evidence: Evidence, seed: int, status: TrainingStatus) -> str:
-    main = [one for one in evidence.judged if one.group in _PORTAL]
+    main = [one for one in evidence.judged if one.is_in_phase]
     unseen = (
         "that neither training nor limits have seen"
         if status is TrainingStatus.PHANTOM
@@ -154,7 +152,8 @@ def _limits(plan: Plan) -> str:
     each = "\n".join(
         f"- In the {organ.key} a lesion is left out below {limits.least_ml:g} mL or above {limits.most_ml:g} mL, with "
         f"more than {limits.most_components} pieces, at the edge of what was searched, with a mean probability below "
-        f"{limits.least_probability:g} or a mean entropy above {limits.most_entropy:g}."
+        f"{limits.least_probability:g}, with a volume times mean probability below {limits.least_expected_ml:g} mL "
+        f"or a mean entropy above {limits.most_entropy:g}."
         for organ, limits in plan.limits.items()
     )
     return (

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from models.phantoms import draw, render
+from models.phantoms import Phase, draw, render
 from models.segmenters.coarse_to_fine import CoarseToFineSegmenter, Found, Look
 from models.segmenters.lesions import pieces
 from models.segmenters.plan import Plan
@@ -25,6 +25,7 @@ OVERLAPS: Final = 0.1
 """The Dice from which a lesion counts as found, not another one."""
 _MEASURED: Final = (Part.AORTA, Part.PORTAL_VEIN, Part.LIVER, Part.KIDNEY)
 """What the phase is read from."""
+_ANALYSED: Final = (Phase.PORTAL_VENOUS.value, "cohort")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,11 @@ class Judged:
     off_hu: dict[str, float]
     """Mean attenuation as measured, less the true one, by part."""
     seconds: float
+
+    @property
+    def is_in_phase(self) -> bool:
+        """Whether the node would look for lesions in it at all."""
+        return self.group in _ANALYSED
 
     def answer(self, limits: Mapping[Anatomy, Limits], threshold: float) -> Candidate | None:
         """What would be analysed: the largest within ``limits``; None when nothing would be."""

@@ -12,7 +12,13 @@ from node.domain.reasons import ReasonCode
 from node.errors import BundleError, Refused
 
 LIMITS = Limits(
-    least_ml=1.0, most_ml=100.0, most_components=3, may_touch_edge=False, least_probability=0.6, most_entropy=0.5
+    least_ml=1.0,
+    most_ml=100.0,
+    most_components=3,
+    may_touch_edge=False,
+    least_probability=0.6,
+    least_expected_ml=0.9,
+    most_entropy=0.5,
 )
 GOOD = RoiQuality(volume_ml=20.0, components=1, touches_edge=False, probability=0.9, entropy=0.1)
 
@@ -20,7 +26,8 @@ GOOD = RoiQuality(volume_ml=20.0, components=1, touches_edge=False, probability=
 def test_a_good_region_passes() -> None:
     """At every limit, too."""
     LIMITS.refuse(GOOD)
-    LIMITS.refuse(replace(GOOD, volume_ml=1.0, components=3, probability=0.6, entropy=0.5))
+    LIMITS.refuse(replace(GOOD, volume_ml=1.0, components=3, entropy=0.5))
+    LIMITS.refuse(replace(GOOD, volume_ml=1.6, probability=0.6))
 
 
 @pytest.mark.parametrize(
@@ -31,6 +38,7 @@ def test_a_good_region_passes() -> None:
         ({"components": 4}, "4 pieces"),
         ({"touches_edge": True}, "edge"),
         ({"probability": 0.5}, "probability 0.50"),
+        ({"volume_ml": 1.25, "probability": 0.7}, "0.88 mL of lesion"),
         ({"entropy": 0.6}, "entropy 0.60"),
         ({"volume_ml": float("nan")}, "nan mL"),
         ({"probability": float("nan")}, "probability nan"),
@@ -51,6 +59,14 @@ def test_all_limits_that_are_passed_are_named() -> None:
         LIMITS.refuse(replace(GOOD, volume_ml=0.5, components=9))
     assert "mL" in refused.value.reason.detail
     assert "pieces" in refused.value.reason.detail
+
+
+def test_limits_of_a_bundle_that_knows_no_expected_volume() -> None:
+    """As all were before: it refuses nothing by it."""
+    written = LIMITS.written()
+    assert Limits.read(Fields(Path("m"), written)) == LIMITS
+    del written["least_expected_ml"]
+    assert Limits.read(Fields(Path("m"), written)) == replace(LIMITS, least_expected_ml=0.0)
 
 
 def test_an_edge_may_be_allowed() -> None:

@@ -50,6 +50,18 @@ def test_limits_part_the_right_from_the_wrong() -> None:
         found.refuse(study.candidates[0].quality)
 
 
+def test_what_is_small_and_doubtful_is_parted_from_what_is_either() -> None:
+    """By the expected volume, in the middle; a large lesion may be less sure than something small that is wrong."""
+    small = {"volume_ml": 1.0, "probability": 0.7}
+    right = [judged(0.8, volume_ml=5.0, probability=0.6), judged(0.8, volume_ml=1.5, probability=0.9)]
+    found = fitted(*right, judged(0.0, **small), judged(0.0, volume_ml=0.8, probability=0.5))
+    assert found.least_expected_ml == pytest.approx((0.7 + 1.35) / 2)
+    assert found.least_probability == pytest.approx(0.54)
+    for study in right:
+        found.refuse(study.candidates[0].quality)
+    assert found.faults(replace(SURE, **small))  # type: ignore[arg-type]  # of its fields
+
+
 def test_each_organ_has_limits_of_its_own() -> None:
     """What is wrong in the stomach refuses nothing in the pancreas."""
     stomach = [judged(0.9, Anatomy.STOMACH), judged(0.0, Anatomy.STOMACH, probability=0.8)]

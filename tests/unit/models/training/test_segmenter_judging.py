@@ -10,6 +10,7 @@ import SimpleITK as sitk  # noqa: N813 — as the field calls it
 
 from models.preprocessing.regrid import grid_of
 from models.segmenters.coarse_to_fine import Found, Look, Survey
+from models.phantoms import Phase
 from models.segmenters.plan import DEFAULT
 from models.segmenters.quality import RoiQuality
 from models.training.cohort import FileSource, TrainingCase
@@ -54,6 +55,12 @@ def test_a_region_that_is_not_the_lesion_is_not_found() -> None:
     )
     assert found.found.value == pytest.approx(0.5)
     assert np.isnan(found.false.value)
+
+
+def test_only_what_the_node_would_analyse_is_in_phase() -> None:
+    """The portal-venous phase, and whatever a cohort has: other phases end before anybody looks for a lesion."""
+    groups = {group: replace(STUDY, group=group).is_in_phase for group in (*map(str, Phase), "cohort")}
+    assert [group for group, is_in in groups.items() if is_in] == ["portal-venous", "cohort"]
 
 
 def test_a_region_without_a_lesion_is_false() -> None:
