@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 — as the field calls it
 
+from models.phantoms import Phase
 from models.preprocessing.regrid import grid_of
 from models.segmenters.coarse_to_fine import Found, Look, Survey
-from models.phantoms import Phase
 from models.segmenters.plan import DEFAULT
 from models.segmenters.quality import RoiQuality
 from models.training.cohort import FileSource, TrainingCase
