@@ -7,7 +7,7 @@ from typing import Any, Final, Self
 from models.fields import Fields
 from models.networks.segmenter import DIVISOR
 from models.segmenters import views
-from models.segmenters.quality import Limits
+from models.segmenters.quality import MEAN_PROBABILITY, Limits
 from models.segmenters.views import PLAIN, View
 from node.domain.coding import Anatomy
 from node.domain.parts import Part
@@ -111,8 +111,8 @@ _LIMITS: Final = Limits(
     most_ml=400.0,
     most_components=5,
     may_touch_edge=False,
-    least_probability=0.6,
-    least_expected_ml=0.0,
+    chance=MEAN_PROBABILITY,
+    least_chance=0.6,
     most_entropy=0.45,
 )
 DEFAULT: Final = Plan(

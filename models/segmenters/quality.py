@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,10 @@ import numpy.typing as npt
 from models.fields import Fields
 from node.domain.reasons import ReasonCode
 from node.errors import Refused
+
+_NEVER: Final = 1e-3
+"""A mean probability is not closer to 0 or 1 than that: nobody is so sure."""
+_NOTHING_ML: Final = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +30,38 @@ class RoiQuality:
     entropy: float
     """Mean entropy of its voxels' classes, relative to that of even chances: 0 certain, 1 no idea."""
 
-    @property
-    def expected_ml(self) -> float:
-        """How much lesion is to be expected in it: its volume times its mean probability.
 
-        What only looks like a lesion is small and doubtful; either alone a lesion may be.
-        """
-        return self.volume_ml * self.probability
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """How probable it is that a region is a lesion: a logistic regression on what the network says of it.
+
+    On the logit of its mean probability and the logarithm of its volume in mL. What only looks like a lesion is small
+    and doubtful; a lesion may be either.
+    """
+
+    intercept: float
+    of_logit: float
+    of_log_ml: float
+
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        """Raises BundleError."""
+        return cls(fields.number("intercept"), fields.number("of_logit"), fields.number("of_log_ml"))
+
+    def of(self, quality: RoiQuality) -> float:
+        """0 to 1; NaN for a quality that is none."""
+        sure, ml = measures(quality)
+        return float(1.0 / (1.0 + np.exp(-(self.intercept + self.of_logit * sure + self.of_log_ml * ml))))
+
+
+MEAN_PROBABILITY: Final = Chance(0.0, 1.0, 0.0)
+"""The chance is what the network says, on average over the voxels."""
+
+
+def measures(quality: RoiQuality) -> tuple[float, float]:
+    """What a chance is made of: the logit of the mean probability, and the logarithm of the volume in mL."""
+    sure = min(max(quality.probability, _NEVER), 1.0 - _NEVER) if quality.probability == quality.probability else np.nan
+    return float(np.log(sure / (1.0 - sure))), float(np.log(max(quality.volume_ml, _NOTHING_ML)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +72,8 @@ class Limits:
     most_ml: float
     most_components: int
     may_touch_edge: bool
-    least_probability: float
-    least_expected_ml: float
+    chance: Chance
+    least_chance: float
     most_entropy: float
 
     @classmethod
@@ -55,12 +84,12 @@ class Limits:
             most_ml=fields.number("most_ml"),
             most_components=fields.natural("most_components"),
             may_touch_edge=fields.flag("may_touch_edge"),
-            least_probability=fields.number("least_probability"),
-            least_expected_ml=fields.number("least_expected_ml") if fields.has("least_expected_ml") else 0.0,
+            chance=Chance.read(fields.child("chance")),
+            least_chance=fields.number("least_chance"),
             most_entropy=fields.number("most_entropy"),
         )
 
-    def written(self) -> dict[str, float | int | bool]:
+    def written(self) -> dict[str, Any]:
         """What ``read`` reads."""
         return asdict(self)
 
@@ -83,12 +112,8 @@ _CLAUSES: Final[Sequence[tuple[_Beyond, _Tell]]] = (
     (lambda q, m: q.components > m.most_components, lambda q, m: f"{q.components} pieces, over {m.most_components}"),
     (lambda q, m: q.touches_edge and not m.may_touch_edge, lambda _q, _m: "it reaches the edge of what was searched"),
     (
-        lambda q, m: not q.probability >= m.least_probability,
-        lambda q, m: f"mean probability {q.probability:.2f}, less than {m.least_probability:g}",
-    ),
-    (
-        lambda q, m: not q.expected_ml >= m.least_expected_ml,
-        lambda q, m: f"{q.expected_ml:.2f} mL of lesion to be expected in it, less than {m.least_expected_ml:g}",
+        lambda q, m: not m.chance.of(q) >= m.least_chance,
+        lambda q, m: f"chance of a lesion {m.chance.of(q):.2f}, less than {m.least_chance:g}",
     ),
     (
         lambda q, m: not q.entropy <= m.most_entropy,

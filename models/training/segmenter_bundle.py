@@ -5,16 +5,16 @@ none: on cases that stopped the training); the figures are of others again, by t
 each study whole and as the scanner would send it.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from models.preprocessing.regrid import grid_of
 from models.segmenters import outliers, packaging
@@ -22,7 +22,7 @@ from models.segmenters.coarse_to_fine import CoarseToFineSegmenter
 from models.segmenters.lesions import pieces
 from models.segmenters.outliers import Familiar
 from models.segmenters.packaging import About
-from models.segmenters.quality import Limits, RoiQuality
+from models.segmenters.quality import MEAN_PROBABILITY, Chance, Limits, measures
 from models.training import bundle_writer, judging
 from models.training.facts import Facts
 from models.training.segmenter_card import Evidence, card
@@ -41,19 +41,17 @@ _SLACK: Final = 0.9
 """Of the least sure lesion that was right, where nothing wrong was found to part it from."""
 _AS_GOOD: Final = 0.01
 """Of mean Dice: the few lesions of the fold that stopped the training do not tell such a difference."""
-_MOST_CHOICES: Final = 64
-"""Limits that are tried of each organ: all pairs of them are, and a large cohort has thousands of candidates."""
-_MOST_STEPS: Final = 24
-"""Of one measure."""
-_Choice = TypeVar("_Choice")
+_PENALTY: Final = 1.0
+"""Of the regression, inverse: the studies are few."""
+_EVEN: Final = 0.5
 _TRIED: Final = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _LOOSE: Final = Limits(
     least_ml=0.0,
     most_ml=1e6,
     most_components=10**6,
     may_touch_edge=True,
-    least_probability=0.0,
-    least_expected_ml=0.0,
+    chance=MEAN_PROBABILITY,
+    least_chance=0.0,
     most_entropy=1.0,
 )
 _ROOM: Final = 1.2
@@ -151,71 +149,35 @@ def _best_overlap(said: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> 
 
 
 def fit_limits(studies: Sequence[Judged], begin: Mapping[Anatomy, Limits]) -> dict[Anatomy, Limits]:
-    """Limits of mean probability, expected volume and entropy for each organ, for which most are answered rightly.
+    """Limits of chance and entropy for each organ: a region counts that is a lesion more probably than not.
 
-    A wrong answer undoes a right one; where several limits do as well, those without an expected volume, and of those
-    the highest.
+    So a wrong answer is as bad as a right one is good. Where nothing wrong was seen the mean probability is the chance.
     """
-    choices = [_choices(studies, organ, limits) for organ, limits in begin.items()]
-    tried = [dict(zip(begin, limits, strict=True)) for limits in product(*choices)]
-    return max(tried, key=lambda one: (_gain(studies, one), *_preferred(one.values())))
+    return {organ: _fitted(studies, organ, limits) for organ, limits in begin.items()}
 
 
-def _preferred(limits: Collection[Limits]) -> tuple[int, float]:
-    """The more, the better: what is plainer, then what is stricter."""
-    return -sum(one.least_expected_ml > 0.0 for one in limits), sum(one.least_probability for one in limits)
-
-
-def _choices(studies: Sequence[Judged], organ: Anatomy, begin: Limits) -> list[Limits]:
-    """The limits to choose from for one organ: of expected volume, and with each of probability."""
+def _fitted(studies: Sequence[Judged], organ: Anatomy, begin: Limits) -> Limits:
     seen = [one for study in studies for one in study.candidates if one.organ is organ]
     right = [one.quality for one in seen if _is_right(one)]
     if not right:
-        return [begin]
+        return begin
     most = max(begin.most_entropy, max(quality.entropy for quality in right) / _SLACK)
     limits = replace(begin, most_entropy=round(min(most, 1.0), 3))
-    # What another limit refuses anyway parts nothing.
-    seen = [one for one in seen if not limits.faults(replace(one.quality, probability=1.0))]
-    volumes = _between(seen, lambda quality: quality.expected_ml)
-    each = [replace(limits, least_expected_ml=round(at, 3)) for at in (limits.least_expected_ml, *volumes)]
-    found = [choice for limits in each for choice in _sure(seen, limits)]
-    return _thinned(found, _MOST_CHOICES)
-
-
-def _sure(seen: Sequence[Candidate], limits: Limits) -> list[Limits]:
-    """``limits`` with each probability to choose from, of the candidates that their expected volume leaves."""
-    left = [one for one in seen if one.quality.expected_ml >= limits.least_expected_ml]
-    right = [one.quality.probability for one in left if _is_right(one)]
-    if not right:
-        return []
-    tried = _between(left, lambda quality: quality.probability)
-    if len(right) == len(left):
-        # Nothing wrong to part them from: room below the least sure.
-        tried = [min(limits.least_probability, _SLACK * min(right))]
-    return [replace(limits, least_probability=round(at, 3)) for at in tried]
-
-
-def _between(seen: Sequence[Candidate], measure: Callable[[RoiQuality], float]) -> list[float]:
-    """Where a right candidate comes next above a wrong one, or above nought: in the middle."""
-    values = sorted((measure(one.quality), _is_right(one)) for one in seen)
-    ends = [(0.0, False), *values]
-    found = [(low + high) / 2.0 for (low, wrong), (high, right) in pairwise(ends) if right and not wrong]
-    return _thinned(found, _MOST_STEPS)
-
-
-def _thinned(choices: Sequence[_Choice], most: int) -> list[_Choice]:
-    """As many as ``most`` of them, evenly."""
-    return list(choices[:: max(1, -(-len(choices) // most))])
+    # What another limit refuses anyway says nothing about this one.
+    seen = [one for one in seen if not replace(limits, least_chance=0.0).faults(one.quality)]
+    truth = [_is_right(one) for one in seen]
+    if all(truth):
+        sure = min((one.quality.probability for one in seen), default=1.0)
+        return replace(limits, least_chance=round(min(begin.least_chance, _SLACK * sure), 3))
+    if not any(truth):
+        return limits
+    found = LogisticRegression(C=_PENALTY).fit([measures(one.quality) for one in seen], truth)
+    intercept, (sure, volume) = float(found.intercept_[0]), found.coef_[0].tolist()
+    return replace(limits, chance=Chance(round(intercept, 3), round(sure, 3), round(volume, 3)), least_chance=_EVEN)
 
 
 def _is_right(candidate: Candidate) -> bool:
     return candidate.dice >= OVERLAPS
-
-
-def _gain(studies: Sequence[Judged], limits: Mapping[Anatomy, Limits]) -> int:
-    """Studies that are answered rightly, less those answered wrongly: where there is no lesion, or with another."""
-    answers = [study.answer(limits, float("inf")) for study in studies]
-    return sum(1 if _is_right(answer) else -1 for answer in answers if answer)
 
 
 def _features(segmenter: CoarseToFineSegmenter, task: "SegmenterTask", index: int) -> npt.NDArray[np.float64]:

@@ -10,6 +10,7 @@ import numpy as np
 from models.segmenters import outliers
 from models.segmenters.outliers import Familiar
 from models.segmenters.plan import Plan
+from models.segmenters.quality import Limits
 from models.training import bundle_writer, judging
 from models.training.facts import Facts
 from models.training.segmenter_judging import OVERLAPS, Figures, Judged, figures
@@ -149,13 +150,7 @@ def _alarms(evidence: Evidence) -> str:
 
 
 def _limits(plan: Plan) -> str:
-    each = "\n".join(
-        f"- In the {organ.key} a lesion is left out below {limits.least_ml:g} mL or above {limits.most_ml:g} mL, with "
-        f"more than {limits.most_components} pieces, at the edge of what was searched, with a mean probability below "
-        f"{limits.least_probability:g}, with a volume times mean probability below {limits.least_expected_ml:g} mL "
-        f"or a mean entropy above {limits.most_entropy:g}."
-        for organ, limits in plan.limits.items()
-    )
+    each = "\n".join(_of_organ(organ.key, limits) for organ, limits in plan.limits.items())
     return (
         "## Limits\n\n"
         f"- A voxel belongs to a lesion from a probability of {plan.probability:g} on, chosen on the cases that "
@@ -163,4 +158,15 @@ def _limits(plan: Plan) -> str:
         f"{each}\n"
         "- It has learnt two organs and one kind of lesion in each; whatever else a patient has, it has never seen.\n"
         "- A score of a distance is no proof: images may be familiar to it and still be read wrongly."
+    )
+
+
+def _of_organ(organ: str, limits: Limits) -> str:
+    chance = limits.chance
+    return (
+        f"- In the {organ} a lesion is left out below {limits.least_ml:g} mL or above {limits.most_ml:g} mL, with "
+        f"more than {limits.most_components} pieces, at the edge of what was searched, with a mean entropy above "
+        f"{limits.most_entropy:g}, or with a chance of being one below {limits.least_chance:g}: the logit of that is "
+        f"{chance.intercept:g} {chance.of_logit:+g} x the logit of the mean probability {chance.of_log_ml:+g} x the "
+        "natural logarithm of the volume in mL."
     )
