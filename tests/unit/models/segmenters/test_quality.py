@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from models.fields import Fields
-from models.segmenters.quality import Limits, RoiQuality, entropy
+from models.segmenters.quality import MEAN_PROBABILITY, Chance, Limits, RoiQuality, entropy
 from node.domain.reasons import ReasonCode
 from node.errors import BundleError, Refused
 
@@ -16,8 +16,8 @@ LIMITS = Limits(
     most_ml=100.0,
     most_components=3,
     may_touch_edge=False,
-    least_probability=0.6,
-    least_expected_ml=0.9,
+    chance=Chance(intercept=-1.0, of_logit=2.0, of_log_ml=1.0),
+    least_chance=0.5,
     most_entropy=0.5,
 )
 GOOD = RoiQuality(volume_ml=20.0, components=1, touches_edge=False, probability=0.9, entropy=0.1)
@@ -27,7 +27,7 @@ def test_a_good_region_passes() -> None:
     """At every limit, too."""
     LIMITS.refuse(GOOD)
     LIMITS.refuse(replace(GOOD, volume_ml=1.0, components=3, entropy=0.5))
-    LIMITS.refuse(replace(GOOD, volume_ml=1.6, probability=0.6))
+    LIMITS.refuse(replace(GOOD, volume_ml=np.e, probability=0.5))
 
 
 @pytest.mark.parametrize(
@@ -37,11 +37,11 @@ def test_a_good_region_passes() -> None:
         ({"volume_ml": 101.0}, "101.0 mL"),
         ({"components": 4}, "4 pieces"),
         ({"touches_edge": True}, "edge"),
-        ({"probability": 0.5}, "probability 0.50"),
-        ({"volume_ml": 1.25, "probability": 0.7}, "0.88 mL of lesion"),
+        ({"probability": 0.1}, "chance of a lesion 0.08"),
+        ({"volume_ml": 1.0, "probability": 0.6}, "chance of a lesion 0.45"),
         ({"entropy": 0.6}, "entropy 0.60"),
         ({"volume_ml": float("nan")}, "nan mL"),
-        ({"probability": float("nan")}, "probability nan"),
+        ({"probability": float("nan")}, "lesion nan"),
         ({"entropy": float("nan")}, "entropy nan"),
     ],
 )
@@ -61,12 +61,20 @@ def test_all_limits_that_are_passed_are_named() -> None:
     assert "pieces" in refused.value.reason.detail
 
 
-def test_limits_of_a_bundle_that_knows_no_expected_volume() -> None:
-    """As all were before: it refuses nothing by it."""
-    written = LIMITS.written()
-    assert Limits.read(Fields(Path("m"), written)) == LIMITS
-    del written["least_expected_ml"]
-    assert Limits.read(Fields(Path("m"), written)) == replace(LIMITS, least_expected_ml=0.0)
+def test_the_chance_follows_from_probability_and_volume() -> None:
+    """A logistic regression: what is sure and small may be as good as what is large and doubtful."""
+    chance = LIMITS.chance
+    sure, large = replace(GOOD, volume_ml=1.0, probability=0.8), replace(GOOD, volume_ml=16.0, probability=0.5)
+    assert chance.of(sure) == pytest.approx(1.0 / (1.0 + np.exp(1.0) / 16.0))
+    assert chance.of(large) == pytest.approx(chance.of(sure))
+    assert chance.of(replace(sure, volume_ml=0.5)) < chance.of(sure) < chance.of(replace(sure, volume_ml=2.0))
+
+
+def test_the_mean_probability_may_be_the_chance() -> None:
+    """As before anything was fitted; nobody is quite sure."""
+    assert MEAN_PROBABILITY.of(replace(GOOD, probability=0.37)) == pytest.approx(0.37)
+    assert 0.99 < MEAN_PROBABILITY.of(replace(GOOD, probability=1.0)) < 1.0
+    assert 0.0 < MEAN_PROBABILITY.of(replace(GOOD, probability=0.0, volume_ml=0.0)) < 0.01
 
 
 def test_an_edge_may_be_allowed() -> None:

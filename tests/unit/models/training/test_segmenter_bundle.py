@@ -16,7 +16,7 @@ from models.phantoms.spec import T_STAGES
 from models.segmenters import zoo
 from models.segmenters.coarse_to_fine import CoarseToFineSegmenter
 from models.segmenters.plan import DEFAULT
-from models.segmenters.quality import Limits, RoiQuality
+from models.segmenters.quality import MEAN_PROBABILITY, Limits, RoiQuality
 from models.training import segmenter_bundle, segmenter_cohort
 from models.training.facts import Facts
 from models.training.segmenter_bundle import fit_limits, fit_probability, halves
@@ -41,60 +41,52 @@ def fitted(*studies: Judged, organ: Anatomy = Anatomy.PANCREAS) -> Limits:
     return fit_limits(studies, DEFAULT.limits)[organ]
 
 
-def test_limits_part_the_right_from_the_wrong() -> None:
-    """By mean probability, in the middle between them."""
-    studies = [judged(0.8, probability=p) for p in (0.8, 0.9, 0.95)] + [judged(0.0, probability=p) for p in (0.5, 0.6)]
-    found = fitted(*studies)
-    assert found.least_probability == pytest.approx(0.7)
-    for study in studies[:3]:
-        found.refuse(study.candidates[0].quality)
+def drawn(seed: int, organ: Anatomy = Anatomy.PANCREAS) -> list[Judged]:
+    """Forty lesions and forty that are none: what is wrong is small and doubtful, each lesion at most one of both."""
+    rng = np.random.default_rng(seed)
+    right = [judged(0.8, organ, probability=p, volume_ml=2.0) for p in rng.uniform(0.75, 0.95, 20)]
+    right += [judged(0.8, organ, probability=0.6, volume_ml=ml) for ml in rng.uniform(8.0, 30.0, 20)]
+    wrong = [judged(0.0, organ, probability=p, volume_ml=0.8) for p in rng.uniform(0.4, 0.7, 40)]
+    return right + wrong
 
 
 def test_what_is_small_and_doubtful_is_parted_from_what_is_either() -> None:
-    """By the expected volume, in the middle; a large lesion may be less sure than something small that is wrong."""
-    small = {"volume_ml": 1.0, "probability": 0.7}
-    right = [judged(0.8, volume_ml=5.0, probability=0.6), judged(0.8, volume_ml=1.5, probability=0.9)]
-    found = fitted(*right, judged(0.0, **small), judged(0.0, volume_ml=0.8, probability=0.5))
-    assert found.least_expected_ml == pytest.approx((0.7 + 1.35) / 2)
-    assert found.least_probability == pytest.approx(0.54)
-    for study in right:
-        found.refuse(study.candidates[0].quality)
-    assert found.faults(replace(SURE, **small))  # type: ignore[arg-type]  # of its fields
+    """A large lesion may be less sure than something small that is wrong; no limit of one measure does that."""
+    studies = drawn(0)
+    found = fitted(*studies)
+    said = [not found.faults(study.candidates[0].quality) for study in studies]
+    assert said == [study.candidates[0].dice > 0 for study in studies]
+    assert found.least_chance == 0.5
+
+
+def test_a_region_counts_that_is_more_probably_a_lesion_than_not() -> None:
+    """The chance is one: of those that are no clearer than others as many are lesions as it says."""
+    rng = np.random.default_rng(3)
+    sure = rng.uniform(0.3, 0.9, 400)
+    found = fitted(*(judged(0.8 if rng.random() < p else 0.0, probability=p, volume_ml=4.0) for p in sure))
+    for p in (0.4, 0.6, 0.8):
+        assert found.chance.of(replace(SURE, probability=p, volume_ml=4.0)) == pytest.approx(p, abs=0.1)
 
 
 def test_each_organ_has_limits_of_its_own() -> None:
     """What is wrong in the stomach refuses nothing in the pancreas."""
-    stomach = [judged(0.9, Anatomy.STOMACH), judged(0.0, Anatomy.STOMACH, probability=0.8)]
-    pancreas = [judged(0.9, probability=0.6), judged(0.0, probability=0.4)]
-    assert fitted(*stomach, *pancreas).least_probability == pytest.approx(0.5)
-    assert fitted(*stomach, *pancreas, organ=Anatomy.STOMACH).least_probability == pytest.approx(0.85)
+    stomach = drawn(1, Anatomy.STOMACH)
+    pancreas = [judged(0.9, probability=0.4, volume_ml=0.8) for _ in range(3)]
+    assert not fitted(*stomach, *pancreas).faults(pancreas[0].candidates[0].quality)
+    assert fitted(*stomach, *pancreas, organ=Anatomy.STOMACH) == fitted(*stomach, organ=Anatomy.STOMACH)
 
 
-def test_organs_are_fitted_together() -> None:
-    """A wrong answer of one organ stands in the way of a right one of the other, where that is smaller."""
-    both = replace(
-        judged(0.0),
-        anatomy=Anatomy.STOMACH,
-        candidates=judged(0.0, probability=0.7).candidates + judged(0.9, Anatomy.STOMACH).candidates,
-    )
-    assert fitted(both, judged(0.9, probability=0.8)).least_probability == pytest.approx(0.75)
-
-
-def test_a_wrong_answer_undoes_a_right_one() -> None:
-    """Another lesion than the true one, or one where there is none; the higher of two limits that do as well."""
-    both = replace(judged(0.0), candidates=(judged(0.0, probability=0.8).candidates + judged(0.7).candidates))
-    assert fitted(both).least_probability == pytest.approx(0.85)
-    wrong = judged(0.0, probability=0.75)
-    weak = [judged(0.6, probability=p) for p in (0.70, 0.72)]
-    assert fitted(weak[0], wrong, judged(0.8)).least_probability == pytest.approx(0.825)
-    assert fitted(*weak, wrong, judged(0.8)).least_probability == pytest.approx(0.35)
+def test_what_another_limit_refuses_says_nothing_about_the_chance() -> None:
+    """Specks below the least volume are many, and never analysed."""
+    specks = [judged(0.0, probability=0.9, volume_ml=0.1) for _ in range(100)]
+    assert fitted(*drawn(2), *specks) == fitted(*drawn(2))
 
 
 def test_where_nothing_wrong_was_found_there_is_room_below_the_right() -> None:
-    """Never above where they began."""
-    assert fitted(judged(0.8, probability=0.9), judged(0.7, probability=0.5)).least_probability == pytest.approx(0.45)
-    begun = DEFAULT.limits[Anatomy.PANCREAS].least_probability
-    assert fitted(judged(0.8, probability=0.99)).least_probability == pytest.approx(begun)
+    """Of the mean probability; never above where it began."""
+    found = fitted(judged(0.8, probability=0.9), judged(0.7, probability=0.5))
+    assert (found.chance, found.least_chance) == (MEAN_PROBABILITY, pytest.approx(0.45))
+    assert fitted(judged(0.8, probability=0.99)).least_chance == DEFAULT.limits[Anatomy.PANCREAS].least_chance
 
 
 def test_limits_and_figures_are_of_all_kinds_of_phantom() -> None:
@@ -160,13 +152,6 @@ def test_of_probabilities_that_are_as_good_it_is_the_lowest(
         monkeypatch.setattr(segmenter_bundle, "_best_overlap", overlap)
         found = fit_probability(task, Learner(task), [0])  # type: ignore[arg-type]  # a fake
         assert found == pytest.approx(expected)
-
-
-def test_a_large_cohort_is_fitted_in_time() -> None:
-    """Of hundreds of candidates an organ not every pair of limits is tried; the first that parts them is near."""
-    studies = [judged(0.8, organ, probability=0.7 + k / 2000) for organ in Anatomy for k in range(200)]
-    wrong = [judged(0.0, organ, probability=0.5) for organ in Anatomy]
-    assert len(segmenter_bundle._choices(studies + wrong, Anatomy.STOMACH, DEFAULT.limits[Anatomy.STOMACH])) <= 64
 
 
 def facts(task: TinyTask, **changes: Any) -> Facts:
