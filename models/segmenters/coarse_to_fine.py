@@ -1,8 +1,7 @@
 """The shipped kind of segmenter: organs in the whole abdomen at a coarse spacing, then lesions in the box around each.
 
 Memory: the series itself, one mask of its size of which only the lesion's part is ever touched, and beside them what
-the windows need, the coarse grid (a byte and a float for each 5 mm cell) and one box of bounded size with what is said
-of it (a float a class for each 2 mm cell: 42 MB at most).
+the windows need, the coarse grid (a byte and a float for each 5 mm cell) and one box of bounded size.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ from models.fields import Fields
 from models.networks.segmenter import CoarseToFine
 from models.preprocessing.regrid import Axis, Grid, Regridded, grid_of
 from models.runtime import Cut, Trunk, fast
-from models.segmenters import outliers, views, windows
+from models.segmenters import outliers, windows
 from models.segmenters.attenuation import means_hu
 from models.segmenters.lesions import Lesion, near, pieces, touches_edge
 from models.segmenters.orientation import Turn
@@ -184,15 +183,23 @@ class CoarseToFineSegmenter:
     def closeup(self, hu: npt.NDArray[Any], whole: Grid, box: Grid, organ: Anatomy) -> Closeup:
         """The organ and its lesions in a box."""
         stage, image = self.plan.fine, Regridded(hu, whole, box)
+        probability, uncertain = np.zeros(image.shape, np.float32), np.zeros(image.shape, np.float32)
+        is_organ = np.zeros(image.shape, np.bool_)
         lesion, itself = stage.number(lesion_part(organ)), stage.number(organ_part(organ))
 
         def run(window: FloatArray) -> FloatArray:
             return _probabilities(self._fine(torch.from_numpy(window[None, None]).to(self._device)))
 
-        seen = self._scaled(image.slab(0, image.shape[0]))
+        def read(first: int, stop: int) -> FloatArray:
+            return self._scaled(image.slab(first, stop))
+
         with torch.inference_mode():
-            said = views.averaged(seen, self.plan.views, stage.window_zyx, run)
-        return Closeup(box, said[lesion], np.isin(said.argmax(axis=0), (lesion, itself)), entropy(said))
+            for strip in windows.sweep(read, image.shape, stage.window_zyx, run):
+                planes = slice(strip.first, strip.first + strip.probabilities.shape[1])
+                probability[planes] = strip.probabilities[lesion]
+                uncertain[planes] = entropy(strip.probabilities)
+                is_organ[planes] = np.isin(strip.probabilities.argmax(axis=0), (lesion, itself))
+        return Closeup(box, probability, is_organ, uncertain)
 
     def _survey(self, volume: Volume, turn: Turn) -> Survey:
         return self.survey(turn.to_patient(volume.hu), _whole(volume, turn))

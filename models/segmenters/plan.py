@@ -6,9 +6,7 @@ from typing import Any, Final, Self
 
 from models.fields import Fields
 from models.networks.segmenter import DIVISOR
-from models.segmenters import views
 from models.segmenters.quality import MEAN_PROBABILITY, Limits
-from models.segmenters.views import PLAIN, View
 from node.domain.coding import Anatomy
 from node.domain.parts import Part
 
@@ -79,8 +77,6 @@ class Plan:
     """From which a voxel belongs to a lesion."""
     limits: Mapping[Anatomy, Limits]
     """Of lesions of each organ: what is taken for one in the wall of a stomach is surer than it would be elsewhere."""
-    views: tuple[View, ...] = (PLAIN,)
-    """In which the fine network sees a box; the mean of what it says counts."""
 
     @classmethod
     def read(cls, fields: Fields) -> Self:
@@ -97,7 +93,6 @@ class Plan:
             least_lesion_ml=fields.number("least_lesion_ml"),
             probability=fields.number("probability"),
             limits={organ: Limits.read(limits.child(organ.key)) for organ in Anatomy},
-            views=views.read(fields, "views"),
         )
 
     def written(self) -> dict[str, Any]:
@@ -142,6 +137,5 @@ DEFAULT: Final = Plan(
     least_lesion_ml=0.3,
     probability=0.5,
     limits=dict.fromkeys(Anatomy, _LIMITS),
-    views=(PLAIN, View(7.0, 1.08), View(-7.0, 1.08), View(0.0, 1.15)),
 )
 """Where training begins; it fits ``probability`` and ``limits`` on studies that were held out."""

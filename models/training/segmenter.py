@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from models.networks.monai_parts import DiceCELoss, DiceLoss
 from models.networks.segmenter import CoarseToFine, Together
-from models.segmenters import views, zoo
+from models.segmenters import windows, zoo
 from models.segmenters.coarse_to_fine import CoarseToFineSegmenter, scaled
 from models.segmenters.packaging import Widths
 from models.segmenters.plan import DEFAULT, Plan, Stage
@@ -178,6 +178,9 @@ class SegmenterLearner(Learner):
         """What the fine network says of the whole fine box of a case, [class, slice, row, column]."""
         stage, hu = self.plan.fine, self._task.prepared[index].read("fine")
 
+        def read(first: int, stop: int) -> npt.NDArray[np.float32]:
+            return scaled(hu[first:stop].astype(np.float32), self.plan.window_hu)
+
         def run(window: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
             logits = self.network.fine(torch.from_numpy(window[None, None]).to(self.device))
             found: npt.NDArray[np.float32] = torch.softmax(logits[0], dim=0).cpu().numpy()
@@ -185,9 +188,8 @@ class SegmenterLearner(Learner):
 
         self.network.eval()
         with torch.inference_mode():
-            return views.averaged(
-                scaled(hu.astype(np.float32), self.plan.window_hu), self.plan.views, stage.window_zyx, run
-            )
+            strips = [strip.probabilities for strip in windows.sweep(read, _shape(hu), stage.window_zyx, run)]
+        return np.concatenate(strips, axis=1)
 
     def _row(self, index: int) -> Tensor:
         fine, coarse = self._said(self.batch([index], None))

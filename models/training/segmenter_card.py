@@ -89,14 +89,9 @@ def _what(plan: Plan) -> str:
         "## What it is\n\nA coarse network finds organs in the whole series at "
         f"{plan.coarse.spacing_mm:g} mm ({', '.join(plan.coarse.parts)}); a fine one looks at "
         f"{plan.fine.spacing_mm:g} mm into the box around each organ ({', '.join(plan.fine.parts)}). They are "
-        "U-Nets that fold 2 x 2 x 2 voxels into channels. "
-        f"{_views(plan)}The largest plausible lesion is analysed; the others are listed."
+        "U-Nets that fold 2 x 2 x 2 voxels into channels. The largest plausible lesion is analysed; the others are "
+        "listed."
     )
-
-
-def _views(plan: Plan) -> str:
-    turned = "; ".join(f"{view.degrees:+g} degrees, x {view.scale:g}" for view in plan.views if not view.is_plain)
-    return f"The box is seen as it is and turned and scaled ({turned}): the mean counts. " if turned else ""
 
 
 def _kinds(task: "SegmenterTask") -> str:

@@ -7,7 +7,6 @@ import numpy as np
 
 from models.segmenters.outliers import Familiar
 from models.segmenters.plan import DEFAULT
-from models.segmenters.views import PLAIN, View
 from models.training.segmenter_card import Evidence, card
 from node.domain.coding import Anatomy
 from tests.unit.models.training.test_segmenter import TinyTask, make_task
@@ -42,14 +41,6 @@ def test_a_card_says_what_it_is_not(make_task: Callable[..., TinyTask]) -> None:
     task = make_task()
     assert "Not validated" in card("Segmenter", task, facts(task), evidence())
     assert "never seen" in card("Segmenter", task, facts(task), evidence())
-
-
-def test_a_card_says_in_which_views_a_box_is_seen(make_task: Callable[..., TinyTask]) -> None:
-    """And nothing of views where there is the plain one alone."""
-    task = make_task()
-    assert ("degrees" in card("Test", task, facts(task), evidence())) is (len(task.plan.views) > 1)
-    task.plan = replace(task.plan, views=(PLAIN, View(-7.0, 1.08)))  # type: ignore[misc]  # of this task
-    assert "-7 degrees, x 1.08)" in card("Test", task, facts(task), evidence())
 
 
 def test_each_organ_has_its_row(make_task: Callable[..., TinyTask]) -> None:
