@@ -60,8 +60,9 @@ MEAN_PROBABILITY: Final = Chance(0.0, 1.0, 0.0)
 
 def measures(quality: RoiQuality) -> tuple[float, float]:
     """What a chance is made of: the logit of the mean probability, and the logarithm of the volume in mL."""
-    sure = min(max(quality.probability, _NEVER), 1.0 - _NEVER) if quality.probability == quality.probability else np.nan
-    return float(np.log(sure / (1.0 - sure))), float(np.log(max(quality.volume_ml, _NOTHING_ML)))
+    # As numpy clips: what is no number stays none.
+    sure, ml = np.clip(quality.probability, _NEVER, 1.0 - _NEVER), np.clip(quality.volume_ml, _NOTHING_ML, None)
+    return float(np.log(sure / (1.0 - sure))), float(np.log(ml))
 
 
 @dataclass(frozen=True, slots=True)
