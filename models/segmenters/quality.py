@@ -6,6 +6,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit, logit
 
 from models.fields import Fields
 from node.domain.reasons import ReasonCode
@@ -51,7 +52,7 @@ class Chance:
     def of(self, quality: RoiQuality) -> float:
         """0 to 1; NaN for a quality that is none."""
         sure, ml = measures(quality)
-        return float(1.0 / (1.0 + np.exp(-(self.intercept + self.of_logit * sure + self.of_log_ml * ml))))
+        return float(expit(self.intercept + self.of_logit * sure + self.of_log_ml * ml))
 
 
 MEAN_PROBABILITY: Final = Chance(0.0, 1.0, 0.0)
@@ -62,7 +63,7 @@ def measures(quality: RoiQuality) -> tuple[float, float]:
     """What a chance is made of: the logit of the mean probability, and the logarithm of the volume in mL."""
     # As numpy clips: what is no number stays none.
     sure, ml = np.clip(quality.probability, _NEVER, 1.0 - _NEVER), np.clip(quality.volume_ml, _NOTHING_ML, None)
-    return float(np.log(sure / (1.0 - sure))), float(np.log(ml))
+    return float(logit(sure)), float(np.log(ml))
 
 
 @dataclass(frozen=True, slots=True)
