@@ -162,13 +162,15 @@ def _segmenter(parser: argparse.ArgumentParser) -> tuple[str, ...]:
         "--only", choices=("fine",), help="train this network alone, and leave the other as --start has it"
     )
     parser.add_argument(
-        "--with-start",
-        action="store_true",
-        default=None,
-        help="with --only fine: ask the network of --start as well, as a mean of both",
+        "--beside",
+        action="append",
+        type=Path,
+        metavar="FILE",
+        help="with --only fine: ask the fine networks of these weights as well, as a mean of all; several times",
     )
+    parser.add_argument("--hard", type=_natural, help="of the phantoms, the first so many are of what is missed most")
     parser.set_defaults(folds=_SEGMENTER_FOLDS, single=True)
-    return "held_out", "start", "only", "with_start"
+    return "held_out", "start", "only", "beside", "hard"
 
 
 _SEGMENTER_FOLDS: Final = 8

@@ -62,10 +62,11 @@ def write_card(folder: Path, paragraphs: Sequence[str]) -> None:
     (folder / CARD).write_text("\n\n".join(paragraphs) + "\n", encoding="utf-8")
 
 
-def data_source(cohort: Cohort, start: Path | None) -> str:
-    """What the weights have learnt from: the cohort, and that of the training which they began from."""
-    before = taught(start)
-    return f"{cohort.origin}. Before: {before}" if before and before != cohort.origin else cohort.origin
+def data_source(cohort: Cohort, *before: Path | None) -> str:
+    """What the weights have learnt from: the cohort, and those of the trainings whose weights are in them."""
+    said = list(dict.fromkeys((cohort.origin, *map(taught, before))))
+    # What is a part of another one's history is told by that one.
+    return ". Before: ".join(one for one in said if one and not any(one in other for other in said if other != one))
 
 
 def metadata(
@@ -158,8 +159,11 @@ def how(facts: Facts, options: Mapping[str, Any]) -> str:
     began = _began(options.get("start"))
     if only := options.get("only"):
         began += f" Only the {only} network was trained."
-    if options.get("with_start"):
-        began += " Both that one and the trained one are asked; what counts is the mean of their probabilities."
+    if beside := options.get("beside"):
+        began += (
+            f" {len(beside)} fine network(s) of earlier trainings are asked beside the trained one; what counts is the "
+            "mean of their probabilities."
+        )
     versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
     return (
         f"## Training\n\nSeed {facts.seed}; {hyper}.{began} {_runs(facts)} BatchNorm's statistics were taken anew "

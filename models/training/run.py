@@ -43,6 +43,8 @@ SUMMARY: Final = "summary.json"
 PREDICTIONS: Final = "predictions.csv"
 BUNDLE: Final = "bundle"
 _PACKAGES: Final = ("torch", "monai", "numpy", "pytorch-tabnet", "scikit-learn")
+_OF_PHANTOMS: Final = ("hard",)
+"""Options of tasks that say what phantoms are drawn."""
 _INDENT: Final = 4
 
 
@@ -119,7 +121,8 @@ def _cohort(wish: Wish, kind: type[Task]) -> Cohort:
     """The cohort that was asked for."""
     if wish.cohort is not None:
         return read_manifest(wish.cohort, kind.labels)
-    phantoms: Cohort = registry.resolve(PHANTOMS[wish.task])(wish.phantoms, wish.seed)
+    own = {name: wish.options[name] for name in _OF_PHANTOMS if name in wish.options}
+    phantoms: Cohort = registry.resolve(PHANTOMS[wish.task])(wish.phantoms, wish.seed, **own)
     return phantoms
 
 

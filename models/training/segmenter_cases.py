@@ -88,11 +88,13 @@ class StudyPreparation:
         }
 
 
-def wanted(index: int) -> Wanted:
+def wanted(index: int, hard: int = 0) -> Wanted:
     """What the ``index``-th phantom of a cohort is: lesions of both organs or none, all stages, some other phases.
 
-    From ``_HARD_FROM`` on, early gastric cancers and no lesion above all, in the phase that is analysed.
+    The first ``hard`` and those from ``_HARD_FROM`` of the others on are early gastric cancers and no lesion above all,
+    in the phase that is analysed.
     """
+    index = index + _HARD_FROM if index < hard else index - hard
     if index >= _HARD_FROM:
         return _HARDER[_HARD[index % len(_HARD)]]
     other = _OTHER_PHASES[index // _BATCH % len(_OTHER_PHASES)]

@@ -174,10 +174,10 @@ def test_a_bundle_has_the_network_that_training_began_from_beside_its_own(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With ``with_start``: the loader builds both, what it sees is their mean, and the card says so."""
+    """With ``beside``: the loader builds all, what it sees is their mean, and the card says so."""
     start = tmp_path / "start.safetensors"
     save_model(make_task(1).learner([0], TinyTask.defaults, 5, "cpu").network, str(start))
-    task = make_task(6, start=start, only="fine", with_start=True)
+    task = make_task(6, start=start, only="fine", beside=[start])
     learner = task.learner([2, 3, 4, 5], TinyTask.defaults, 0, "cpu")
     with torch.no_grad():
         learner.network.fine.head.bias.add_(1.0)  # type: ignore[union-attr]  # one network until it is finished

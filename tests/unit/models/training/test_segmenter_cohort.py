@@ -1,5 +1,7 @@
 """Phantoms for the segmenter."""
 
+from typing import Any
+
 import pytest
 
 from models.phantoms import Kind, Phase
@@ -9,7 +11,7 @@ from node.domain.prediction import TrainingStatus
 from node.errors import UsageError
 
 
-def sources(count: int, **named: bool) -> list[PhantomSource]:
+def sources(count: int, **named: Any) -> list[PhantomSource]:
     """Of a cohort of seed 0."""
     found = [case.source for case in phantoms(count, 0, **named).cases]
     assert all(isinstance(source, PhantomSource) for source in found)
@@ -36,6 +38,15 @@ def test_a_longer_cohort_goes_on_with_what_is_hard() -> None:
     assert {one.kind for one in wanted} == set(Kind)
 
 
+def test_what_is_hard_may_come_first() -> None:
+    """And then what a cohort begins with otherwise; a phantom's seed is that of its place."""
+    hard = [source.wanted for source in sources(404)][384:]
+    found = sources(50, hard=20)
+    assert [source.wanted for source in found] == hard + [source.wanted for source in sources(30)]
+    assert [source.seed for source in found] == [source.seed for source in sources(50)]
+    assert phantoms(50, 0, hard=20).digest != phantoms(50, 0).digest
+
+
 def test_held_out_phantoms_are_no_others_training_cases() -> None:
     """Of the same seed or of the next one."""
     trained = {source.seed for source in sources(200)}
@@ -58,3 +69,5 @@ def test_an_impossible_cohort_is_refused(count: int, seed: int) -> None:
     """Before anything is rendered."""
     with pytest.raises(UsageError):
         phantoms(count, seed)
+    with pytest.raises(UsageError, match="--hard 4: of 3"):
+        phantoms(3, 0, hard=4)
