@@ -248,7 +248,7 @@ class SegmenterLearner(Learner):
 
 
 class SegmenterTask(Task):
-    """Options: ``held_out`` (phantoms for limits and figures), ``start``, ``only``, ``beside``, ``hard``."""
+    """Options: ``held_out`` (phantoms for limits and figures), ``start``, ``only``, ``beside``, ``half``, ``hard``."""
 
     name = "segmenter"
     labels: ClassVar[Labels | None] = None
@@ -278,6 +278,8 @@ class SegmenterTask(Task):
         """Weights whose fine networks are asked as well."""
         if self.others and not self.is_fine_alone:
             raise UsageError("--beside: with --only fine, which leaves the coarse network to all")
+        self.is_half = bool(self.options.get("half"))
+        """Whether the fine networks are stored, and so judged, in half precision."""
         is_phantom = self.cohort.status is TrainingStatus.PHANTOM
         if is_phantom and self.options.get("held_out", HELD_OUT) < _FEWEST_HELD_OUT:
             raise UsageError(f"--held-out: {_FEWEST_HELD_OUT} or more, half of them for limits and half for figures")

@@ -56,8 +56,8 @@ _LOOSE: Final = Limits(
 )
 _ROOM: Final = 1.2
 """By which the threshold of the score is above a quantile of a few studies, which is hardly more than their highest."""
-_FAMILIAR_OF: Final = 128
-"""Studies of the training that say what images of it look like: twice as many as the features are enough."""
+_FAMILIAR_OF: Final = 512
+"""Studies of the training that say what images of it look like: eight for each feature."""
 _STRANGERS_OF: Final = 12
 """Of so many held-out studies strangers are made."""
 _HALVES: Final = 0x5E8
@@ -74,7 +74,7 @@ def write(
     evidence = _evidence(task, learner, facts, held_out)
     _fill(learner, evidence.familiar)
     words = card(NAME, task, facts, evidence)
-    packaging.write(folder, learner.network, evidence.plan, task.widths, _about(task, words))
+    packaging.write(folder, learner.network, evidence.plan, task.widths, _about(task, words), is_half=task.is_half)
 
 
 def _evidence(
@@ -89,7 +89,9 @@ def _evidence(
 
         def made(name: str) -> CoarseToFineSegmenter:
             folder = Path(place) / name
-            digest = packaging.write(folder, learner.network, loose, task.widths, _about(task, ""))
+            digest = packaging.write(
+                folder, learner.network, loose, task.widths, _about(task, ""), is_half=task.is_half
+            )
             return CoarseToFineSegmenter("training", folder, digest)
 
         segmenter = made("unscored")
