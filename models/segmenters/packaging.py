@@ -15,7 +15,6 @@ from models.segmenters.plan import Plan, Stage
 from node.domain.prediction import TrainingStatus
 
 _CARD: Final = "docs/README.md"
-_FINE: Final = "fine."
 _INDENT: Final = 4
 
 
@@ -44,12 +43,8 @@ class Widths:
     fine: tuple[int, ...]
 
 
-def write(
-    folder: Path, network: CoarseToFine, plan: Plan, widths: Widths, about: About, *, is_half: bool = False
-) -> str:
+def write(folder: Path, network: CoarseToFine, plan: Plan, widths: Widths, about: About) -> str:
     """Write the bundle into ``folder``, which must not exist, and return its digest.
-
-    ``is_half``: the fine networks in half precision; whoever loads them computes in single all the same.
 
     Raises:
         ValueError: ``about`` has no disclaimer and the bundle is not validated.
@@ -60,8 +55,6 @@ def write(
     for part in ("configs", "docs", "models"):
         (folder / part).mkdir(parents=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(network.state_dict().items())}
-    if is_half:
-        tensors |= {name: tensor.half() for name, tensor in tensors.items() if name.startswith(_FINE)}
     (folder / zoo.SAFETENSORS).write_bytes(save(tensors))
     _write_json(folder / zoo.CONFIGS[0], _config(network, plan, widths))
     _write_json(folder / zoo.METADATA, _metadata(plan, about))

@@ -168,10 +168,9 @@ def _segmenter(parser: argparse.ArgumentParser) -> tuple[str, ...]:
         metavar="FILE",
         help="with --only fine: ask the fine networks of these weights as well, as a mean of all; several times",
     )
-    parser.add_argument("--half", action="store_true", default=None, help="store the fine networks in half precision")
     parser.add_argument("--hard", type=_natural, help="of the phantoms, the first so many are of what is missed most")
     parser.set_defaults(folds=_SEGMENTER_FOLDS, single=True)
-    return "held_out", "start", "only", "beside", "half", "hard"
+    return "held_out", "start", "only", "beside", "hard"
 
 
 _SEGMENTER_FOLDS: Final = 8

@@ -164,8 +164,6 @@ def how(facts: Facts, options: Mapping[str, Any]) -> str:
             f" {len(beside)} fine network(s) of earlier trainings are asked beside the trained one; what counts is the "
             "mean of their probabilities."
         )
-    if options.get("half"):
-        began += " The fine weights are rounded to half precision; all figures are of the rounded ones."
     versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
     return (
         f"## Training\n\nSeed {facts.seed}; {hyper}.{began} {_runs(facts)} BatchNorm's statistics were taken anew "

@@ -11,25 +11,8 @@ OPTIMISERS: Final = ("adamw", "adam")
 SCHEDULES: Final = ("sgdr", "constant", "cosine")
 CRITERIA: Final = ("auc", "loss")
 PRECISIONS: Final = ("fp32", "bf16")
-_SHARES: Final = (
-    "learning_rate",
-    "weight_decay",
-    "sparsity",
-    "norm_momentum",
-    "evenness",
-    "turned_share",
-    "anywhere_share",
-)
-"""What is from 0 to 1."""
 _IDLE: Final[Mapping[str, float]] = MappingProxyType(
-    {
-        "sparsity": 0.0,
-        "hard_share": 1.0,
-        "evenness": 0.0,
-        "turned_share": 0.0,
-        "anywhere_share": 0.0,
-        "warm_up_epochs": 0.0,
-    }
+    {"sparsity": 0.0, "hard_share": 1.0, "turned_share": 0.0, "anywhere_share": 0.0, "warm_up_epochs": 0.0}
 )
 """Values with which a parameter does nothing."""
 
@@ -65,8 +48,6 @@ class Hyper:
     """Of every BatchNorm; EfficientNet's own 0.01 and TabNet's 0.02 are too slow for a short training."""
     hard_share: float = 1.0
     """Of the voxels of a segmenter's batch, those whose cross-entropy counts: the highest."""
-    evenness: float = 0.0
-    """Of a segmenter's lesions, with a ``hard_share``: 0, each voxel counts alike; 1, each lesion."""
     turned_share: float = 0.0
     """Of the windows of a segmenter's fine network, those that are turned and stretched."""
     anywhere_share: float = 0.0
@@ -112,7 +93,7 @@ class Hyper:
         ]
         wrong += [
             f"{name} is {getattr(self, name)}, outside [0, 1]"
-            for name in _SHARES
+            for name in ("learning_rate", "weight_decay", "sparsity", "norm_momentum", "turned_share", "anywhere_share")
             if not 0.0 <= getattr(self, name) <= 1.0
         ]
         if not 0.0 < self.hard_share <= 1.0:

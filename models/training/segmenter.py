@@ -54,9 +54,6 @@ _LONGEST_CUT: Final = 0.35
 _ORGAN_WEIGHT: Final = 2.0
 _LESION_WEIGHT: Final = 3.0
 """In the loss; the background has 1."""
-_USUAL_LESION: Final = 1000.0
-"""Voxels in a window: 8 mL. A lesion of so many counts as it would without evenness."""
-_MOST_FACTOR: Final = 4.0
 _BRIGHTNESS_HU: Final = 8.0
 _CONTRAST: Final = 0.06
 _MOST_NOISE_HU: Final = 10.0
@@ -136,7 +133,7 @@ class SegmenterLearner(Learner):
         self.network.to(self.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # untyped there
         if task.is_fine_alone:
             self.network.coarse.requires_grad_(requires_grad=False)
-        self._losses = [_loss(stage, hyper).to(self.device) for stage in (self.plan.fine, self.plan.coarse)]
+        self._losses = [_loss(stage, hyper.hard_share).to(self.device) for stage in (self.plan.fine, self.plan.coarse)]
 
     def batch(self, indices: Indices, epoch: int | None) -> Batch:
         """Fine windows (n, 1, z, y, x), their classes (n, 1, z, y, x), coarse windows (m, 1, z, y, x) and theirs.
@@ -248,7 +245,7 @@ class SegmenterLearner(Learner):
 
 
 class SegmenterTask(Task):
-    """Options: ``held_out`` (phantoms for limits and figures), ``start``, ``only``, ``beside``, ``half``, ``hard``."""
+    """Options: ``held_out`` (phantoms for limits and figures), ``start``, ``only``, ``beside``, ``hard``."""
 
     name = "segmenter"
     labels: ClassVar[Labels | None] = None
@@ -278,8 +275,6 @@ class SegmenterTask(Task):
         """Weights whose fine networks are asked as well."""
         if self.others and not self.is_fine_alone:
             raise UsageError("--beside: with --only fine, which leaves the coarse network to all")
-        self.is_half = bool(self.options.get("half"))
-        """Whether the fine networks are stored, and so judged, in half precision."""
         is_phantom = self.cohort.status is TrainingStatus.PHANTOM
         if is_phantom and self.options.get("held_out", HELD_OUT) < _FEWEST_HELD_OUT:
             raise UsageError(f"--held-out: {_FEWEST_HELD_OUT} or more, half of them for limits and half for figures")
@@ -326,50 +321,30 @@ class SegmenterTask(Task):
 
 
 class HardVoxels(nn.Module):
-    """Dice, and the weighted cross-entropy of the hardest voxels: logits (n, c, z, y, x), classes (n, 1, z, y, x).
-
-    With an ``evenness`` small lesions count for more a voxel, and the Dice is each window's own, so that a large lesion
-    beside it does not make one that is missed look well (Kofler et al. 2023, "blob loss: instance imbalance aware loss
-    functions for semantic segmentation").
-    """
+    """Dice, and the weighted cross-entropy of the hardest voxels: logits (n, c, z, y, x), classes (n, 1, z, y, x)."""
 
     weights: Tensor
 
-    def __init__(self, weights: Tensor, share: float, lesions: Sequence[int] = (), evenness: float = 0.0) -> None:
-        """``weights``: of the classes; ``share``: of the voxels, those that count; ``lesions``: the classes of them."""
+    def __init__(self, weights: Tensor, share: float) -> None:
+        """``weights``: of the classes; ``share``: of the voxels, those that count."""
         super().__init__()
-        self._share, self._lesions, self._evenness = share, tuple(lesions), evenness
+        self._share = share
         self.register_buffer("weights", weights)
-        self._dice = DiceLoss(
-            include_background=False, to_onehot_y=True, softmax=True, batch=not evenness, weight=weights[1:]
-        )
+        self._dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True, batch=True, weight=weights[1:])
 
     def forward(self, logits: Tensor, classes: Tensor) -> Tensor:
         """The sum of both."""
-        each = nn.functional.cross_entropy(logits, classes[:, 0], self.weights, reduction="none")
-        if self._evenness:
-            each = each * self._factors(classes[:, 0])
-        hardest: Tensor = each.flatten().topk(max(1, int(self._share * each.numel())), sorted=False).values
+        each = nn.functional.cross_entropy(logits, classes[:, 0], self.weights, reduction="none").flatten()
+        hardest: Tensor = each.topk(max(1, int(self._share * len(each))), sorted=False).values
         total: Tensor = self._dice(logits, classes) + hardest.mean()
         return total
 
-    def _factors(self, classes: Tensor) -> Tensor:
-        """(n, z, y, x): more than 1 in small lesions, less in large ones."""
-        factors = torch.ones(classes.shape, device=classes.device)
-        for number in self._lesions:
-            is_lesion = classes == number
-            voxels = is_lesion.flatten(1).sum(dim=1).clamp_min(1).to(factors.dtype)
-            factor = ((_USUAL_LESION / voxels) ** self._evenness).clamp(1.0 / _MOST_FACTOR, _MOST_FACTOR)
-            factors = torch.where(is_lesion, factor[:, None, None, None], factors)
-        return factors
 
-
-def _loss(stage: Stage, hyper: Hyper) -> nn.Module:
+def _loss(stage: Stage, hard_share: float) -> nn.Module:
     """Cross-entropy and Dice; organs count more than the background, lesions most."""
     weights = torch.tensor([1.0, *(_LESION_WEIGHT if part.lesion_of else _ORGAN_WEIGHT for part in stage.parts)])
-    if hyper.hard_share < 1.0:
-        lesions = [number for number, part in stage.meaning.items() if part.lesion_of]
-        return HardVoxels(weights, hyper.hard_share, lesions, hyper.evenness)
+    if hard_share < 1.0:
+        return HardVoxels(weights, hard_share)
     usual: nn.Module = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True, weight=weights)
     return usual
 

@@ -74,7 +74,7 @@ def write(
     evidence = _evidence(task, learner, facts, held_out)
     _fill(learner, evidence.familiar)
     words = card(NAME, task, facts, evidence)
-    packaging.write(folder, learner.network, evidence.plan, task.widths, _about(task, words), is_half=task.is_half)
+    packaging.write(folder, learner.network, evidence.plan, task.widths, _about(task, words))
 
 
 def _evidence(
@@ -89,9 +89,7 @@ def _evidence(
 
         def made(name: str) -> CoarseToFineSegmenter:
             folder = Path(place) / name
-            digest = packaging.write(
-                folder, learner.network, loose, task.widths, _about(task, ""), is_half=task.is_half
-            )
+            digest = packaging.write(folder, learner.network, loose, task.widths, _about(task, ""))
             return CoarseToFineSegmenter("training", folder, digest)
 
         segmenter = made("unscored")

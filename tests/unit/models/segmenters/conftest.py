@@ -222,7 +222,7 @@ def tiny_plan(**changes: Any) -> Plan:
     return replace(plan, **changes)
 
 
-def tiny_bundle(folder: Path, plan: Plan | None = None, *, is_half: bool = False, **about: Any) -> Path:
+def tiny_bundle(folder: Path, plan: Plan | None = None, **about: Any) -> Path:
     """A coarse-to-fine bundle of a network that has learnt nothing, to which everything is familiar."""
     plan = plan or tiny_plan()
     with torch.random.fork_rng():
@@ -239,8 +239,7 @@ def tiny_bundle(folder: Path, plan: Plan | None = None, *, is_half: bool = False
         "intended_use": "tests",
         "card": "# tiny\n",
     }
-    made = packaging.About(**(words | about))
-    packaging.write(folder, network, plan, packaging.Widths(TINY, TINY), made, is_half=is_half)
+    packaging.write(folder, network, plan, packaging.Widths(TINY, TINY), packaging.About(**(words | about)))
     return folder
 
 

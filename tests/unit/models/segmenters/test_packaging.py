@@ -5,8 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from models import bundle_files
 from models.segmenters import zoo
@@ -27,19 +25,6 @@ def test_what_was_written_is_what_is_loaded(tmp_path: Path, make_tiny_bundle: Ca
     assert (made.name, made.status) == ("own", TrainingStatus.PHANTOM)
     assert "for tests only" in made.made_by
     assert zoo.digest(path)[:12] in made.made_by
-
-
-def test_fine_networks_can_be_kept_in_half_precision(tmp_path: Path, make_tiny_bundle: Callable[..., Path]) -> None:
-    """The coarse one, whose features say what is familiar, stays as it is; loaded, all is in single precision."""
-    whole, half = make_tiny_bundle(tmp_path / "whole"), make_tiny_bundle(tmp_path / "half", is_half=True)
-    exact, rounded = (load_file(path / zoo.SAFETENSORS) for path in (whole, half))
-    for name, tensor in exact.items():
-        kind = torch.float16 if name.startswith("fine.") else torch.float32
-        assert rounded[name].dtype is kind
-        assert torch.equal(rounded[name], tensor.to(kind))
-    made = CoarseToFineSegmenter("own", half, zoo.digest(half))
-    assert isinstance(made._fine, torch.nn.Module)
-    assert {tensor.dtype for tensor in made._fine.state_dict().values()} == {torch.float32}
 
 
 def test_it_holds_nothing_that_a_shipped_bundle_may_not_hold(

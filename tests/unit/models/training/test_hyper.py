@@ -38,7 +38,7 @@ def test_what_no_training_can_use_is_refused(setting: str, says: str) -> None:
 
 def test_what_does_nothing_is_not_in_use() -> None:
     """A card names the shares of a segmenter's voxels where there are any, and cycles where the rate has them."""
-    shares = {"hard_share", "evenness", "turned_share", "anywhere_share"}
+    shares = {"hard_share", "turned_share", "anywhere_share"}
     plain, cycling = HYPER.changed(["schedule=cosine"]), HYPER.changed(["schedule=sgdr", "turned_share=0.4"])
     assert not plain.in_use().keys() & {*shares, "cycle_epochs"}
     assert plain.in_use()["learning_rate"] == HYPER.learning_rate

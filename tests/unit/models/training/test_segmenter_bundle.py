@@ -174,10 +174,10 @@ def test_a_bundle_has_the_network_that_training_began_from_beside_its_own(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With ``beside``: the loader builds all and sees their mean, and the card says so; with ``half``: rounded."""
+    """With ``beside``: the loader builds all, what it sees is their mean, and the card says so."""
     start = tmp_path / "start.safetensors"
     save_model(make_task(1).learner([0], TinyTask.defaults, 5, "cpu").network, str(start))
-    task = make_task(6, start=start, only="fine", beside=[start], half=True)
+    task = make_task(6, start=start, only="fine", beside=[start])
     learner = task.learner([2, 3, 4, 5], TinyTask.defaults, 0, "cpu")
     with torch.no_grad():
         learner.network.fine.head.bias.add_(1.0)  # type: ignore[union-attr]  # one network until it is finished
@@ -188,11 +188,9 @@ def test_a_bundle_has_the_network_that_training_began_from_beside_its_own(
     assert isinstance(made._fine, Together)
     first, second = (member.state_dict() for member in made._fine.members)
     began = {name.removeprefix("fine."): one for name, one in load_file(start).items() if name.startswith("fine.")}
-    assert all(torch.equal(first[name], one.half().float()) for name, one in began.items())
-    assert torch.equal(second["head.bias"], (began["head.bias"] + 1.0).half().float())
-    card = (folder / "docs" / "README.md").read_text(encoding="utf-8")
-    assert "mean of their probabilities" in card
-    assert "rounded to half precision" in card
+    assert all(torch.equal(first[name], one) for name, one in began.items())
+    assert torch.equal(second["head.bias"], first["head.bias"] + 1.0)
+    assert "mean of their probabilities" in (folder / "docs" / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_bundle_is_whole_and_its_card_has_the_figures(
