@@ -138,4 +138,4 @@ DEFAULT: Final = Plan(
     probability=0.5,
     limits=dict.fromkeys(Anatomy, _LIMITS),
 )
-"""Where training begins; it fits ``probability`` and ``limits`` on studies that were held out."""
+"""Where training begins; it fits ``limits`` on studies that were held out."""

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from models.networks.monai_parts import DiceCELoss, DiceLoss
 from models.networks.segmenter import CoarseToFine, Together
-from models.segmenters import windows, zoo
+from models.segmenters import zoo
 from models.segmenters.coarse_to_fine import CoarseToFineSegmenter, scaled
 from models.segmenters.packaging import Widths
 from models.segmenters.plan import DEFAULT, Plan, Stage
@@ -175,23 +175,6 @@ class SegmenterLearner(Learner):
     def predict(self, indices: Indices) -> Tensor:
         """A row a study: its loss, then ``_FIGURES`` a class of both networks without their backgrounds."""
         return torch.stack([self._row(index) for index in indices])
-
-    def fine_probabilities(self, index: int) -> npt.NDArray[np.float32]:
-        """What the fine network says of the whole fine box of a case, [class, slice, row, column]."""
-        stage, hu = self.plan.fine, self._task.prepared[index].read("fine")
-
-        def read(first: int, stop: int) -> npt.NDArray[np.float32]:
-            return scaled(hu[first:stop].astype(np.float32), self.plan.window_hu)
-
-        def run(window: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-            logits = self.network.fine(torch.from_numpy(window[None, None]).to(self.device))
-            found: npt.NDArray[np.float32] = torch.softmax(logits[0], dim=0).cpu().numpy()
-            return found
-
-        self.network.eval()
-        with torch.inference_mode():
-            strips = [strip.probabilities for strip in windows.sweep(read, _shape(hu), stage.window_zyx, run)]
-        return np.concatenate(strips, axis=1)
 
     def _row(self, index: int) -> Tensor:
         fine, coarse = self._said(self.batch([index], None))

@@ -19,7 +19,6 @@ from sklearn.linear_model import LogisticRegression
 from models.preprocessing.regrid import grid_of
 from models.segmenters import outliers, packaging
 from models.segmenters.coarse_to_fine import CoarseToFineSegmenter
-from models.segmenters.lesions import pieces
 from models.segmenters.outliers import Familiar
 from models.segmenters.packaging import About
 from models.segmenters.quality import MEAN_PROBABILITY, Chance, Limits, measures
@@ -29,7 +28,6 @@ from models.training.segmenter_card import Evidence, card
 from models.training.segmenter_judging import OVERLAPS, Candidate, Judged, judge
 from models.training.strangers import STRANGERS, strange
 from node.domain.coding import Anatomy
-from node.domain.parts import lesion_part
 from node.domain.prediction import TrainingStatus
 
 if TYPE_CHECKING:
@@ -39,12 +37,9 @@ if TYPE_CHECKING:
 NAME: Final = "Celadon segmenter"
 _SLACK: Final = 0.9
 """Of the least sure lesion that was right, where nothing wrong was found to part it from."""
-_AS_GOOD: Final = 0.01
-"""Of mean Dice: the few lesions of the fold that stopped the training do not tell such a difference."""
 _PENALTY: Final = 1.0
 """Of the regression, inverse: the studies are few."""
 _EVEN: Final = 0.5
-_TRIED: Final = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _LOOSE: Final = Limits(
     least_ml=0.0,
     most_ml=1e6,
@@ -83,8 +78,7 @@ def _evidence(
     facts: Facts,
     held_out: Sequence["TrainingCase"],
 ) -> Evidence:
-    plan = replace(task.plan, probability=fit_probability(task, learner, facts.judged.tolist()))
-    loose = replace(plan, limits=dict.fromkeys(Anatomy, _LOOSE))
+    loose = replace(task.plan, limits=dict.fromkeys(Anatomy, _LOOSE))
     with TemporaryDirectory() as place:
 
         def made(name: str) -> CoarseToFineSegmenter:
@@ -101,7 +95,7 @@ def _evidence(
         fitted, judged = (judge(segmenter, half) for half in halves(held_out, facts.seed))
         known = outliers.calibrated(familiar, [one.score for one in fitted], _ROOM)
         caught = {name: _caught(segmenter, task, facts, name, known) for name in STRANGERS}
-    plan = replace(plan, limits=fit_limits([one for one in fitted if one.is_in_phase], task.plan.limits))
+    plan = replace(task.plan, limits=fit_limits([one for one in fitted if one.is_in_phase], task.plan.limits))
     return Evidence(plan, known, len(fitted), tuple(judged), caught)
 
 
@@ -113,39 +107,6 @@ def halves(cases: Sequence["TrainingCase"], seed: int) -> tuple[list["TrainingCa
     drawn = np.random.default_rng((_HALVES, seed)).permutation(len(cases))
     first, second = ([cases[index] for index in sorted(drawn[part::2].tolist())] for part in (0, 1))
     return first, second
-
-
-def fit_probability(task: "SegmenterTask", learner: "SegmenterLearner", indices: Sequence[int]) -> float:
-    """From which probability a voxel belongs to a lesion: where the mean Dice of the cases ``indices`` is best.
-
-    Of the piece that is the lesion: which of the pieces is one, the limits decide. Of probabilities that are as good,
-    the lowest: a faint lesion leaves no piece at a higher one.
-    """
-    fine = task.plan.fine
-    overlaps = []
-    for index in indices:
-        classes, probabilities = task.prepared[index].read("fine_labels"), learner.fine_probabilities(index)
-        for organ in Anatomy:
-            truth = classes == fine.number(lesion_part(organ))
-            if truth.any():
-                said = probabilities[fine.number(lesion_part(organ))]
-                overlaps.append([_best_overlap(said >= at, truth) for at in _TRIED])
-    if not overlaps:
-        return task.plan.probability
-    mean = np.mean(overlaps, axis=0)
-    return _TRIED[int(np.flatnonzero(mean >= mean.max() - _AS_GOOD)[0])]
-
-
-def _best_overlap(said: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float:
-    """The Dice of the piece that overlaps a piece of the truth most; 0 when none does."""
-    z, y, x = truth.shape
-    true = [(one.on((z, y, x)), one.voxels) for one in pieces(truth)]
-    both = (
-        2.0 * np.count_nonzero(one.mask & whole[one.box]) / (one.voxels + voxels)
-        for one in pieces(said)
-        for whole, voxels in true
-    )
-    return float(max(both, default=0.0))
 
 
 def fit_limits(studies: Sequence[Judged], begin: Mapping[Anatomy, Limits]) -> dict[Anatomy, Limits]:

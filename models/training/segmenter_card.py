@@ -148,8 +148,7 @@ def _limits(plan: Plan) -> str:
     each = "\n".join(_of_organ(organ.key, limits) for organ, limits in plan.limits.items())
     return (
         "## Limits\n\n"
-        f"- A voxel belongs to a lesion from a probability of {plan.probability:g} on, chosen on the cases that "
-        "stopped the training.\n"
+        f"- A voxel belongs to a lesion from a probability of {plan.probability:g} on.\n"
         f"{each}\n"
         "- It has learnt two organs and one kind of lesion in each; whatever else a patient has, it has never seen.\n"
         "- A score of a distance is no proof: images may be familiar to it and still be read wrongly."

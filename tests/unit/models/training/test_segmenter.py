@@ -186,14 +186,6 @@ def test_figures_are_of_all_windows_together(make_task: Callable[..., TinyTask])
     assert found["fine stomach-lesion"] == 1.0
 
 
-def test_probabilities_of_a_whole_box_are_those_of_its_windows(make_task: Callable[..., TinyTask]) -> None:
-    """One for each class and voxel; over the classes they sum to one."""
-    learner = make_task().learner([0], TinyTask.defaults, 0, "cpu")
-    found = learner.fine_probabilities(1)
-    assert found.shape == (TinyTask.plan.fine.classes, 20, 24, 20)
-    assert np.allclose(found.sum(axis=0), 1.0, atol=1e-5)
-
-
 def test_windows_lie_in_lesions_more_often_than_by_chance() -> None:
     """A small lesion is seen in most windows of its study; without one, an organ is."""
     classes = np.zeros((30, 30, 30), np.uint8)

@@ -19,11 +19,10 @@ from models.segmenters.plan import DEFAULT
 from models.segmenters.quality import MEAN_PROBABILITY, Limits, RoiQuality
 from models.training import segmenter_bundle, segmenter_cohort
 from models.training.facts import Facts
-from models.training.segmenter_bundle import fit_limits, fit_probability, halves
+from models.training.segmenter_bundle import fit_limits, halves
 from models.training.segmenter_judging import Candidate, Judged
 from models.training.strangers import STRANGERS
 from node.domain.coding import Anatomy
-from node.domain.parts import Part
 from tests.unit.models.training.test_segmenter import TinyTask, make_task
 
 _ = make_task  # a fixture of that file
@@ -112,46 +111,6 @@ def test_an_entropy_that_right_lesions_have_is_no_reason() -> None:
     """The limit moves above it, never below where it began."""
     assert fitted(judged(0.8, entropy=0.6)).most_entropy > 0.6
     assert fitted(judged(0.8, entropy=0.01)).most_entropy == DEFAULT.limits[Anatomy.PANCREAS].most_entropy
-
-
-class Learner:
-    """A learner whose lesions are right from 0.65 on, and larger below."""
-
-    def __init__(self, task: TinyTask) -> None:
-        self._task = task
-
-    def fine_probabilities(self, index: int) -> np.ndarray:
-        """Of every class."""
-        classes = self._task.prepared[index].read("fine_labels")
-        number = DEFAULT.fine.number(Part.PANCREAS_LESION)
-        found = np.zeros((DEFAULT.fine.classes, *classes.shape), np.float32)
-        found[number] = np.where(classes == number, 0.75, np.where(classes > 0, 0.65, 0.0))
-        return found
-
-
-def test_a_voxel_needs_the_probability_at_which_lesions_overlap_best(make_task: Callable[..., TinyTask]) -> None:
-    """On cases that taught nothing; without any lesion among them the plan's own stays."""
-    task = make_task()
-    assert fit_probability(task, Learner(task), [0, 1]) == pytest.approx(0.7)  # type: ignore[arg-type]  # a fake
-    assert fit_probability(task, Learner(task), []) == DEFAULT.probability  # type: ignore[arg-type]  # a fake
-
-
-def test_of_probabilities_that_are_as_good_it_is_the_lowest(
-    make_task: Callable[..., TinyTask], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A hundredth of Dice is no reason to lose a faint lesion."""
-    task = make_task()
-    for gain, expected in ((0.009, 0.2), (0.011, 0.7)):
-        seen: list[int] = []
-
-        def overlap(said: np.ndarray, _: np.ndarray, gain: float = gain, seen: list[int] = seen) -> float:
-            """Best where the least is left of what is larger than the lesion."""
-            seen.append(int(said.sum()))
-            return (0.5 + gain if seen[-1] < seen[0] else 0.5) if said.any() else 0.0
-
-        monkeypatch.setattr(segmenter_bundle, "_best_overlap", overlap)
-        found = fit_probability(task, Learner(task), [0])  # type: ignore[arg-type]  # a fake
-        assert found == pytest.approx(expected)
 
 
 def facts(task: TinyTask, **changes: Any) -> Facts:
