@@ -23,6 +23,8 @@ DISCLAIMERS: Final = {
     TrainingStatus.UNVALIDATED: "not validated: for research only",
 }
 """What every object says of a bundle that was trained here. No training validates itself."""
+_BEFORE: Final = ". Before: "
+"""Between what weights have learnt from last and what before."""
 _INDENT: Final = 4
 _LENGTH_BYTES: Final = 8
 """Of the length of a safetensors header, which is padded to a multiple of it."""
@@ -64,9 +66,8 @@ def write_card(folder: Path, paragraphs: Sequence[str]) -> None:
 
 def data_source(cohort: Cohort, *before: Path | None) -> str:
     """What the weights have learnt from: the cohort, and those of the trainings whose weights are in them."""
-    said = list(dict.fromkeys((cohort.origin, *map(taught, before))))
-    # What is a part of another one's history is told by that one.
-    return ". Before: ".join(one for one in said if one and not any(one in other for other in said if other != one))
+    said = (cohort.origin, *map(taught, before))
+    return _BEFORE.join(dict.fromkeys(one for text in said if text for one in text.split(_BEFORE)))
 
 
 def metadata(

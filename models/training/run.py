@@ -119,9 +119,11 @@ def train(wish: Wish, journal: Journal) -> dict[str, Any]:
 
 def _cohort(wish: Wish, kind: type[Task]) -> Cohort:
     """The cohort that was asked for."""
-    if wish.cohort is not None:
-        return read_manifest(wish.cohort, kind.labels)
     own = {name: wish.options[name] for name in _OF_PHANTOMS if name in wish.options}
+    if wish.cohort is not None:
+        if own:
+            raise UsageError(f"--{', --'.join(own)}: of phantoms; a cohort has its own cases")
+        return read_manifest(wish.cohort, kind.labels)
     phantoms: Cohort = registry.resolve(PHANTOMS[wish.task])(wish.phantoms, wish.seed, **own)
     return phantoms
 

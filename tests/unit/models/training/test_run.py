@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from models.training.journal import HISTORY
-from models.training.run import DESCRIPTION, PREDICTIONS, SUMMARY
+from models.training.journal import HISTORY, Journal
+from models.training.run import DESCRIPTION, PREDICTIONS, SUMMARY, Wish, train
 from node.errors import UsageError
 from tests.unit.models.training.conftest import Trained, finished
 
@@ -85,3 +85,10 @@ def test_a_spoilt_description_is_said(porcelain_training: Trained, tmp_path: Pat
     (tmp_path / DESCRIPTION).write_text("{", encoding="utf-8")
     with pytest.raises(UsageError, match="cannot be read"):
         finished(replace(porcelain_training.wish, out=tmp_path))
+
+
+def test_phantoms_are_not_chosen_in_a_cohort(tmp_path: Path) -> None:
+    """What would have no effect is no option."""
+    wish = Wish("segmenter", tmp_path / "out", 0, cohort=tmp_path / "cohort.csv", options={"hard": 5})
+    with Journal(quiet=True) as journal, pytest.raises(UsageError, match="--hard: of phantoms"):
+        train(wish, journal)

@@ -69,5 +69,9 @@ def test_an_impossible_cohort_is_refused(count: int, seed: int) -> None:
     """Before anything is rendered."""
     with pytest.raises(UsageError):
         phantoms(count, seed)
+
+
+def test_no_more_can_be_hard_than_there_are() -> None:
+    """Said before anything is rendered, too."""
     with pytest.raises(UsageError, match="--hard 4: of 3"):
         phantoms(3, 0, hard=4)
