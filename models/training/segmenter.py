@@ -228,7 +228,7 @@ class SegmenterLearner(Learner):
 
 
 class SegmenterTask(Task):
-    """Options: ``held_out`` (phantoms for limits and figures), ``start``, ``only``, ``beside``, ``hard``."""
+    """Options: ``held_out`` (phantoms for limits and figures), ``start``, ``only``, ``beside``, ``hard``, ``empty``."""
 
     name = "segmenter"
     labels: ClassVar[Labels | None] = None

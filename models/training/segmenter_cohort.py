@@ -1,7 +1,11 @@
 """Phantoms for the segmenter: both kinds of lesion and none, in every phase; for training and for judging apart."""
 
-from models.phantoms import Wanted, draw
-from models.phantoms.spec import VERSION
+from collections.abc import Iterator
+from itertools import chain, count, cycle, islice
+from typing import Final
+
+from models.phantoms import Kind, Wanted, draw
+from models.phantoms.spec import VERSION, Filling
 from models.training.cohort import Cohort, PhantomSource, TrainingCase
 from models.training.phantom_cohort import SPAN, of_plan
 from models.training.segmenter_cases import wanted
@@ -9,22 +13,39 @@ from node.errors import UsageError
 
 HELD_OUT = SPAN // 2
 """Seeds of a cohort from here on are of phantoms that no training sees."""
+_MOST: Final = HELD_OUT // 10
+"""An empty stomach is one in six."""
+_WITHOUT_CANCER: Final = (Wanted(kind=Kind.NORMAL), Wanted(kind=Kind.PANCREATIC))
+"""Of the stomach."""
 
 
-def phantoms(count: int, seed: int, *, hard: int = 0, held_out: bool = False) -> Cohort:
-    """``count`` phantoms, the first ``hard`` of which are of what is missed most; the same arguments give the same.
+def phantoms(number: int, seed: int, *, hard: int = 0, empty: int = 0, held_out: bool = False) -> Cohort:
+    """``number`` phantoms; the same arguments give the same.
 
-    Raises UsageError for a number of phantoms that is not 1 to ``HELD_OUT``, more hard ones, or a seed below 0.
+    The first ``hard`` of them are of what is missed most. The last ``empty`` have an empty stomach and no cancer of
+    it: the folds of its wall, cut along, are what is most often taken for one.
+
+    Raises UsageError for a number of phantoms that is not 1 to ``_MOST``, more hard and empty ones, or a seed below 0.
     """
-    if hard > count:
-        raise UsageError(f"--hard {hard}: of {count} phantoms")
-    if not 0 < count <= HELD_OUT or seed < 0:
-        raise UsageError(f"--phantoms {count} --seed {seed}: 1 to {HELD_OUT} phantoms, and a seed of 0 or more")
+    if hard + empty > number:
+        raise UsageError(f"--hard {hard} --empty {empty}: of {number} phantoms")
+    if not 0 < number <= _MOST or seed < 0:
+        raise UsageError(f"--phantoms {number} --seed {seed}: 1 to {_MOST} phantoms, and a seed of 0 or more")
     first = seed * SPAN + (HELD_OUT if held_out else 0)
-    cases = tuple(_case(first + index, wanted(index, hard)) for index in range(count))
+    usual = ((first + index, wanted(index, hard)) for index in range(number - empty))
+    drawn = [*chain(usual, islice(_empty(first + number), empty))]
     # Seeds alone do not say what is drawn.
-    kinds = ";".join(repr(wanted(index, hard)) for index in range(count))
-    return of_plan(cases, f"segmenter:{VERSION}:{first}:{kinds}", seed, VERSION)
+    kinds = ";".join(repr(each) for _, each in drawn) + (f":{empty} empty" if empty else "")
+    return of_plan(
+        tuple(_case(own, each) for own, each in drawn), f"segmenter:{VERSION}:{first}:{kinds}", seed, VERSION
+    )
+
+
+def _empty(first: int) -> Iterator[tuple[int, Wanted]]:
+    """The phantoms from ``first`` on whose stomach is empty."""
+    for seed, each in zip(count(first), cycle(_WITHOUT_CANCER), strict=False):
+        if draw(seed, each).habitus.filling is Filling.EMPTY:
+            yield seed, each
 
 
 def _case(seed: int, drawn: Wanted) -> TrainingCase:

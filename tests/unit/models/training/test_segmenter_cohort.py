@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from models.phantoms import Kind, Phase
+from models.phantoms import Kind, Phase, draw
+from models.phantoms.spec import Filling
 from models.training.cohort import PhantomSource
 from models.training.segmenter_cohort import HELD_OUT, phantoms
 from node.domain.prediction import TrainingStatus
@@ -47,6 +48,16 @@ def test_what_is_hard_may_come_first() -> None:
     assert phantoms(50, 0, hard=20).digest != phantoms(50, 0).digest
 
 
+def test_the_last_may_have_an_empty_stomach() -> None:
+    """Whose folds look like a cancer, and are none; a cohort without them begins with the same phantoms."""
+    found = sources(14, hard=4, empty=6)
+    assert found[:8] == sources(8, hard=4)
+    assert {draw(each.seed, each.wanted).habitus.filling for each in found[8:]} == {Filling.EMPTY}
+    assert Kind.GASTRIC not in {each.wanted.kind for each in found[8:]}
+    assert len({each.seed for each in found}) == len(found)
+    assert phantoms(14, 0, empty=6).digest != phantoms(14, 0).digest
+
+
 def test_held_out_phantoms_are_no_others_training_cases() -> None:
     """Of the same seed or of the next one."""
     trained = {source.seed for source in sources(200)}
@@ -71,7 +82,9 @@ def test_an_impossible_cohort_is_refused(count: int, seed: int) -> None:
         phantoms(count, seed)
 
 
-def test_no_more_can_be_hard_than_there_are() -> None:
+def test_no_more_can_be_hard_or_empty_than_there_are() -> None:
     """Said before anything is rendered, too."""
-    with pytest.raises(UsageError, match="--hard 4: of 3"):
+    with pytest.raises(UsageError, match="--hard 4 --empty 0: of 3"):
         phantoms(3, 0, hard=4)
+    with pytest.raises(UsageError, match="--hard 2 --empty 2: of 3"):
+        phantoms(3, 0, hard=2, empty=2)
