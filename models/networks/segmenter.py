@@ -23,10 +23,6 @@ FEATURES: Final = (16, 32, 64, 96)
 """Channels of the four levels."""
 _ACTIVATION: Final = ("LeakyReLU", {"negative_slope": 0.1, "inplace": True})
 _NORM: Final = ("instance", {"affine": True})
-MOST_MEMBERS: Final = 8
-"""Networks that are asked together."""
-_LEAST: Final = 1e-12
-"""Of a probability, so that it has a logarithm."""
 _EXAMPLE_SIDE: Final = 32
 _EXAMPLE_SHARE: Final = 0.3
 
@@ -71,23 +67,6 @@ class UNet(Network):
         return (noise(generator, (2, 1, *(_EXAMPLE_SIDE,) * 3), _EXAMPLE_SHARE).clamp(-1.0, 1.0),)
 
 
-class Together(nn.Module):
-    """Networks that are asked together: logits whose probabilities are the mean of theirs.
-
-    Snapshots of one training at the ends of its cycles err in different places (Huang et al. 2017, "Snapshot
-    ensembles: train 1, get M for free").
-    """
-
-    def __init__(self, members: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.members = nn.ModuleList(members)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Logits as those of each member, which take what this takes."""
-        said = torch.stack([torch.softmax(member(image), dim=1) for member in self.members])
-        return said.mean(dim=0).clamp_min(_LEAST).log()
-
-
 def _folded(image: Tensor) -> Tensor:
     """(n, c, z, y, x) to (n, 8 c, z / 2, y / 2, x / 2)."""
     n, channels, z, y, x = image.shape
@@ -125,13 +104,8 @@ class CoarseToFine(nn.Module):
         fine_classes: int,
         coarse_features: Sequence[int] = FEATURES,
         fine_features: Sequence[int] = FEATURES,
-        fine_members: int = 1,
     ) -> None:
-        """Raises ValueError for more than ``MOST_MEMBERS`` fine networks."""
         super().__init__()
-        if not 0 < fine_members <= MOST_MEMBERS:
-            raise ValueError(f"{fine_members} fine networks: 1 to {MOST_MEMBERS}")
         self.coarse = UNet(coarse_classes, coarse_features)
-        members = [UNet(fine_classes, fine_features) for _ in range(fine_members)]
-        self.fine: nn.Module = Together(members) if fine_members > 1 else members[0]
+        self.fine = UNet(fine_classes, fine_features)
         self.outliers = Outliers(self.coarse.bottleneck_channels)

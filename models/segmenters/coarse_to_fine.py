@@ -35,7 +35,7 @@ from node.settings import SegmenterSettings
 
 NETWORK: Final = "models.networks.segmenter.CoarseToFine"
 """The only class that the configuration of such a bundle may name: it is built in this process."""
-_ARGUMENTS: Final = frozenset({"coarse_classes", "fine_classes", "coarse_features", "fine_features", "fine_members"})
+_ARGUMENTS: Final = frozenset({"coarse_classes", "fine_classes", "coarse_features", "fine_features"})
 _STATUSES: Final = {status.value: status for status in TrainingStatus}
 _MM3_PER_ML: Final = 1000.0
 _DIGEST_CHARACTERS: Final = 12

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from safetensors.torch import save
 
-from models.networks.segmenter import CoarseToFine, Together
+from models.networks.segmenter import CoarseToFine
 from models.segmenters import zoo
 from models.segmenters.coarse_to_fine import NETWORK
 from models.segmenters.plan import Plan, Stage
@@ -56,14 +56,13 @@ def write(folder: Path, network: CoarseToFine, plan: Plan, widths: Widths, about
         (folder / part).mkdir(parents=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(network.state_dict().items())}
     (folder / zoo.SAFETENSORS).write_bytes(save(tensors))
-    _write_json(folder / zoo.CONFIGS[0], _config(network, plan, widths))
+    _write_json(folder / zoo.CONFIGS[0], _config(plan, widths))
     _write_json(folder / zoo.METADATA, _metadata(plan, about))
     (folder / _CARD).write_text(about.card, encoding="utf-8")
     return zoo.digest(folder)
 
 
-def _config(network: CoarseToFine, plan: Plan, widths: Widths) -> dict[str, Any]:
-    members = {"fine_members": len(network.fine.members)} if isinstance(network.fine, Together) else {}
+def _config(plan: Plan, widths: Widths) -> dict[str, Any]:
     return {
         "bundle_root": ".",
         "network_def": {
@@ -72,7 +71,6 @@ def _config(network: CoarseToFine, plan: Plan, widths: Widths) -> dict[str, Any]
             "fine_classes": plan.fine.classes,
             "coarse_features": list(widths.coarse),
             "fine_features": list(widths.fine),
-            **members,
         },
     }
 

@@ -161,17 +161,10 @@ def _segmenter(parser: argparse.ArgumentParser) -> tuple[str, ...]:
     parser.add_argument(
         "--only", choices=("fine",), help="train this network alone, and leave the other as --start has it"
     )
-    parser.add_argument(
-        "--beside",
-        action="append",
-        type=Path,
-        metavar="FILE",
-        help="with --only fine: ask the fine networks of these weights as well, as a mean of all; several times",
-    )
     parser.add_argument("--hard", type=_natural, help="of the phantoms, the first so many are of what is missed most")
     parser.add_argument("--empty", type=_natural, help="of the phantoms, the last so many have an empty stomach")
     parser.set_defaults(folds=_SEGMENTER_FOLDS, single=True)
-    return "held_out", "start", "only", "beside", "hard", "empty"
+    return "held_out", "start", "only", "hard", "empty"
 
 
 _SEGMENTER_FOLDS: Final = 8

@@ -64,9 +64,9 @@ def write_card(folder: Path, paragraphs: Sequence[str]) -> None:
     (folder / CARD).write_text("\n\n".join(paragraphs) + "\n", encoding="utf-8")
 
 
-def data_source(cohort: Cohort, *before: Path | None) -> str:
-    """What the weights have learnt from: the cohort, and those of the trainings whose weights are in them."""
-    said = (cohort.origin, *map(taught, before))
+def data_source(cohort: Cohort, start: Path | None) -> str:
+    """What the weights have learnt from: the cohort, and what those learnt from that the training began with."""
+    said = (cohort.origin, taught(start))
     return _BEFORE.join(dict.fromkeys(one for text in said if text for one in text.split(_BEFORE)))
 
 
@@ -160,11 +160,6 @@ def how(facts: Facts, options: Mapping[str, Any]) -> str:
     began = _began(options.get("start"))
     if only := options.get("only"):
         began += f" Only the {only} network was trained."
-    if beside := options.get("beside"):
-        began += (
-            f" {len(beside)} fine network(s) of earlier trainings are asked beside the trained one; what counts is the "
-            "mean of their probabilities."
-        )
     versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
     return (
         f"## Training\n\nSeed {facts.seed}; {hyper}.{began} {_runs(facts)} BatchNorm's statistics were taken anew "

@@ -19,7 +19,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from models.networks.monai_parts import DiceCELoss, DiceLoss
-from models.networks.segmenter import CoarseToFine, Together
+from models.networks.segmenter import CoarseToFine
 from models.segmenters import zoo
 from models.segmenters.coarse_to_fine import CoarseToFineSegmenter, scaled
 from models.segmenters.packaging import Widths
@@ -228,7 +228,7 @@ class SegmenterLearner(Learner):
 
 
 class SegmenterTask(Task):
-    """Options: ``held_out`` (phantoms for limits and figures), ``start``, ``only``, ``beside``, ``hard``, ``empty``."""
+    """Options: ``held_out`` (phantoms for limits and figures), ``start``, ``only``, ``hard``, ``empty``."""
 
     name = "segmenter"
     labels: ClassVar[Labels | None] = None
@@ -254,10 +254,6 @@ class SegmenterTask(Task):
         """Whether the coarse network, which costs most of a step and learns long before, stays as ``start`` has it."""
         if self.is_fine_alone and self.start is None:
             raise UsageError("--only fine: the coarse network is to be taken from --start")
-        self.others: Sequence[Path] = self.options.get("beside", ())
-        """Weights whose fine networks are asked as well."""
-        if self.others and not self.is_fine_alone:
-            raise UsageError("--beside: with --only fine, which leaves the coarse network to all")
         is_phantom = self.cohort.status is TrainingStatus.PHANTOM
         if is_phantom and self.options.get("held_out", HELD_OUT) < _FEWEST_HELD_OUT:
             raise UsageError(f"--held-out: {_FEWEST_HELD_OUT} or more, half of them for limits and half for figures")
@@ -285,9 +281,6 @@ class SegmenterTask(Task):
         """The bundle of ``models.segmenters.coarse_to_fine``."""
         if not isinstance(learner, SegmenterLearner):
             raise TypeError(type(learner).__name__)
-        if self.others:
-            others = [built(lambda: fresh(self.plan, self.widths), facts.seed, file) for file in self.others]
-            learner.network.fine = Together([*(one.fine.to(learner.device) for one in others), learner.network.fine])
         segmenter_bundle.write(folder, self, learner, facts, self.held_out(facts))
 
     def held_out(self, facts: Facts) -> Sequence[TrainingCase]:

@@ -174,7 +174,7 @@ def _about(task: "SegmenterTask", words: str) -> About:
         version=bundle_writer.VERSION,
         status=status,
         disclaimer=bundle_writer.DISCLAIMERS[status],
-        data_source=bundle_writer.data_source(task.cohort, task.start, *task.others),
+        data_source=bundle_writer.data_source(task.cohort, task.start),
         description="Small 3-D U-Nets: organs of the abdomen, then lesions of pancreas and stomach.",
         intended_use=(
             "Testing the whole chain with a model that has learnt something. Not for clinical use, not for research on "

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.networks.segmenter import DIVISOR, MOST_MEMBERS, CoarseToFine, Together, UNet, _folded, _unfolded
+from models.networks.segmenter import DIVISOR, CoarseToFine, UNet, _folded, _unfolded
 
 SMALL = (4, 6, 8, 10)
 
@@ -45,21 +45,3 @@ def test_statistics_of_familiar_images_travel_with_the_weights() -> None:
     assert {"outliers.mean", "outliers.precision", "outliers.threshold"} <= names
     assert any(name.startswith("coarse.") for name in names)
     assert any(name.startswith("fine.") for name in names)
-
-
-def test_networks_asked_together_say_the_mean_of_their_probabilities() -> None:
-    """As logits: whoever takes the softmax of them need not know that there are several."""
-    network = CoarseToFine(3, 4, SMALL, SMALL, fine_members=2).eval()
-    assert isinstance(network.fine, Together)
-    image = torch.randn(1, 1, DIVISOR, 2 * DIVISOR, DIVISOR, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        each = [torch.softmax(member(image), dim=1) for member in network.fine.members]
-        assert torch.allclose(torch.softmax(network.fine(image), dim=1), (each[0] + each[1]) / 2.0, atol=1e-6)
-    assert not torch.allclose(each[0], each[1], atol=1e-3)
-
-
-@pytest.mark.parametrize("members", [0, -1, MOST_MEMBERS + 1])
-def test_there_are_not_as_many_networks_as_a_bundle_likes(members: int) -> None:
-    """Each costs the time of one."""
-    with pytest.raises(ValueError, match="fine networks: 1 to 8"):
-        CoarseToFine(3, 4, SMALL, SMALL, fine_members=members)

@@ -97,15 +97,13 @@ def test_what_the_earlier_training_learnt_from_is_told(tmp_path: Path) -> None:
 
 
 def test_each_origin_of_the_weights_is_told_once(tmp_path: Path) -> None:
-    """Of networks that are asked together, one of which began from another's weights."""
+    """Of a chain of trainings that comes back to a cohort; one whose words are part of another's is another."""
     ours = cohort(4)
-    files = []
     longer = f"38{ours.origin}"
-    for name, said in (("first", longer), ("second", f"B. Before: {longer}"), ("other", f"{ours.origin}. Before: C")):
-        bundle_writer.prepare_folder(tmp_path / name)
-        bundle_writer.write_metadata(tmp_path / name, {"data_source": said})
-        files.append(tmp_path / name / bundle_writer.WEIGHTS)
-    assert bundle_writer.data_source(ours, *files) == f"{ours.origin}. Before: {longer}. Before: B. Before: C"
+    bundle_writer.prepare_folder(tmp_path)
+    bundle_writer.write_metadata(tmp_path, {"data_source": f"{longer}. Before: {ours.origin}. Before: C"})
+    found = bundle_writer.data_source(ours, tmp_path / bundle_writer.WEIGHTS)
+    assert found == f"{ours.origin}. Before: {longer}. Before: C"
 
 
 def test_scores_to_come_are_held_to_those_out_of_fold() -> None:

@@ -123,14 +123,6 @@ def test_the_fine_network_is_not_trained_alone_beside_one_that_knows_nothing(
         make_task(1, only="fine")
 
 
-def test_others_are_asked_beside_it_where_the_coarse_network_is_that_of_all(
-    make_task: Callable[..., TinyTask], tmp_path: Path
-) -> None:
-    """Several fine networks look into the boxes that one coarse one found."""
-    with pytest.raises(UsageError, match="--beside: with --only fine"):
-        make_task(1, beside=[tmp_path / "other.safetensors"])
-
-
 def test_the_hardest_voxels_alone_count_where_that_is_asked(make_task: Callable[..., TinyTask]) -> None:
     """A tenth of them: of a window that is right but for one corner, the corner's cross-entropy, and the Dice."""
     hyper = replace(TinyTask.defaults, hard_share=0.1)

@@ -7,10 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import load_file, save_model
 
-from models.networks.segmenter import Together
 from models.phantoms import Kind
 from models.phantoms.spec import T_STAGES
 from models.segmenters import zoo
@@ -126,30 +123,6 @@ def facts(task: TinyTask, **changes: Any) -> Facts:
         "versions": {"torch": "2"}, "device": "cpu", "threads": 1,
     }  # fmt: skip
     return Facts(**values | changes)
-
-
-def test_a_bundle_has_the_network_that_training_began_from_beside_its_own(
-    make_task: Callable[..., TinyTask],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """With ``beside``: the loader builds all, what it sees is their mean, and the card says so."""
-    start = tmp_path / "start.safetensors"
-    save_model(make_task(1).learner([0], TinyTask.defaults, 5, "cpu").network, str(start))
-    task = make_task(6, start=start, only="fine", beside=[start])
-    learner = task.learner([2, 3, 4, 5], TinyTask.defaults, 0, "cpu")
-    with torch.no_grad():
-        learner.network.fine.head.bias.add_(1.0)  # type: ignore[union-attr]  # one network until it is finished
-    monkeypatch.setattr(segmenter_bundle, "judge", lambda _segmenter, cases: [judged(0.9) for _ in cases])
-    folder = tmp_path / "bundle"
-    task.finish(folder, learner, facts(task))
-    made = CoarseToFineSegmenter("own", folder, zoo.digest(folder))
-    assert isinstance(made._fine, Together)
-    first, second = (member.state_dict() for member in made._fine.members)
-    began = {name.removeprefix("fine."): one for name, one in load_file(start).items() if name.startswith("fine.")}
-    assert all(torch.equal(first[name], one) for name, one in began.items())
-    assert torch.equal(second["head.bias"], first["head.bias"] + 1.0)
-    assert "mean of their probabilities" in (folder / "docs" / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_bundle_is_whole_and_its_card_has_the_figures(
