@@ -51,8 +51,8 @@ _LOOSE: Final = Limits(
 )
 _ROOM: Final = 1.2
 """By which the threshold of the score is above a quantile of a few studies, which is hardly more than their highest."""
-_FAMILIAR_OF: Final = 512
-"""Studies of the training that say what images of it look like: eight for each feature."""
+_FAMILIAR_OF: Final = 1024
+"""Studies of the training that say what images of it look like: sixteen for each feature."""
 _STRANGERS_OF: Final = 12
 """Of so many held-out studies strangers are made."""
 _HALVES: Final = 0x5E8
