@@ -11,6 +11,7 @@ BENCHMARKS: Final = {
     "delivery": "tests.bench.delivery",
     "objects": "tests.bench.objects",
     "predictors": "tests.bench.predictors",
+    "segmenter": "tests.bench.segmenter",
     "evaluation": "tests.bench.evaluation",
     "fleet": "tests.bench.fleet",
     "capacity": "tests.bench.capacity",

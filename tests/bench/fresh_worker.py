@@ -28,10 +28,10 @@ def main() -> None:
     ready = time.time() - psutil.Process().create_time()
     for predictor in opened:
         predictor.predict(case_for(predictor.anatomy))
-    print(json.dumps({"ready_s": ready, "peak_mib": _peak_mib()}))  # noqa: T201  the parent reads it
+    print(json.dumps({"ready_s": ready, "peak_mib": peak_mib()}))  # noqa: T201  the parent reads it
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
     """The most memory that was ever resident; getrusage would count the parent's too."""
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     (kib,) = (line.split()[1] for line in lines if line.startswith("VmHWM"))
