@@ -91,6 +91,19 @@ def fit(features: npt.NDArray[np.floating], shrinkage: float = SHRINKAGE) -> Fam
     return Familiar(mean, precision, float("inf"))
 
 
-def calibrated(familiar: Familiar, scores: Sequence[float], room: float = 1.0, quantile: float = QUANTILE) -> Familiar:
-    """``familiar`` with a threshold ``room`` times what ``quantile`` of held-out familiar ``scores`` stay below."""
-    return replace(familiar, threshold=room * float(np.quantile(scores, quantile)))
+def calibrated(
+    familiar: Familiar,
+    scores: Sequence[float],
+    strangers: Sequence[float] = (),
+    *,
+    room: float = 1.0,
+    quantile: float = QUANTILE,
+) -> Familiar:
+    """``familiar`` with a threshold from held-out ``scores`` of familiar images and of ``strangers``.
+
+    It lies halfway, as ratios go, from what ``quantile`` of the familiar stay below to the nearest stranger; where that
+    one is too near, or there are none, at ``room`` times the former.
+    """
+    within = float(np.quantile(scores, quantile))
+    halfway = float(np.sqrt(within * min(strangers))) if strangers else 0.0
+    return replace(familiar, threshold=max(room * within, halfway))

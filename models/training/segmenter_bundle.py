@@ -50,11 +50,11 @@ _LOOSE: Final = Limits(
     most_entropy=1.0,
 )
 _ROOM: Final = 1.2
-"""By which the threshold of the score is above a quantile of a few studies, which is hardly more than their highest."""
+"""By which the threshold of the score is above a quantile of a few studies at least: it is hardly their highest."""
 _FAMILIAR_OF: Final = 1024
 """Studies of the training that say what images of it look like: sixteen for each feature."""
-_STRANGERS_OF: Final = 12
-"""Of so many held-out studies strangers are made."""
+_STRANGERS_OF: Final = 24
+"""Of so many held-out studies strangers are made, of every other one for the threshold, of the rest to be caught."""
 _HALVES: Final = 0x5E8
 
 
@@ -93,8 +93,12 @@ def _evidence(
         segmenter = made("scored")
         segmenter.warm()
         fitted, judged = (judge(segmenter, half) for half in halves(held_out, facts.seed))
-        known = outliers.calibrated(familiar, [one.score for one in fitted], _ROOM)
-        caught = {name: _caught(segmenter, task, facts, name, known) for name in STRANGERS}
+        made_of = facts.judged.tolist()[:_STRANGERS_OF]
+        strangers = [_strange(segmenter, task, index, name) for name in STRANGERS for index in made_of[1::2]]
+        known = outliers.calibrated(
+            familiar, [one.score for one in fitted], [*map(familiar.score, strangers)], room=_ROOM
+        )
+        caught = {name: _caught(segmenter, task, made_of[::2], name, known) for name in STRANGERS}
     plan = replace(task.plan, limits=fit_limits([one for one in fitted if one.is_in_phase], task.plan.limits))
     return Evidence(plan, known, len(fitted), tuple(judged), caught)
 
@@ -147,15 +151,20 @@ def _features(segmenter: CoarseToFineSegmenter, task: "SegmenterTask", index: in
     return segmenter.survey(hu, grid_of((hu.shape[0], hu.shape[1], hu.shape[2]), (step, step, step))).features
 
 
-def _caught(segmenter: CoarseToFineSegmenter, task: "SegmenterTask", facts: Facts, name: str, known: Familiar) -> float:
-    """Of strangers made of the cases that stopped the training."""
-    step = task.plan.coarse.spacing_mm
-    flags = []
-    for index in facts.judged.tolist()[:_STRANGERS_OF]:
-        hu = strange(name, task.prepared[index].read("coarse"))
-        grid = grid_of((hu.shape[0], hu.shape[1], hu.shape[2]), (step, step, step))
-        flags.append(known.is_unlike(known.score(segmenter.survey(hu, grid).features)))
+def _caught(
+    segmenter: CoarseToFineSegmenter, task: "SegmenterTask", cases: Sequence[int], name: str, known: Familiar
+) -> float:
+    """The share of strangers, made of cases that stopped the training, that are taken for such."""
+    flags = [known.is_unlike(known.score(_strange(segmenter, task, index, name))) for index in cases]
     return judging.share(np.array(flags, dtype=np.bool_))
+
+
+def _strange(segmenter: CoarseToFineSegmenter, task: "SegmenterTask", index: int, name: str) -> npt.NDArray[np.float64]:
+    """The features of a stranger."""
+    step = task.plan.coarse.spacing_mm
+    hu = strange(name, task.prepared[index].read("coarse"))
+    grid = grid_of((hu.shape[0], hu.shape[1], hu.shape[2]), (step, step, step))
+    return segmenter.survey(hu, grid).features
 
 
 def _fill(learner: "SegmenterLearner", familiar: Familiar) -> None:

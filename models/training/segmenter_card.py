@@ -77,7 +77,8 @@ def _strangers(evidence: Evidence) -> str:
     head = (
         "## Images unlike those of training\n\nThe score is a Mahalanobis distance of pooled bottleneck features; "
         f"above {evidence.familiar.threshold:.2f} a series is not analysed: the {outliers.QUANTILE:.0%} quantile "
-        "of the studies that limits were fitted on, and room above it, since they are few. False alarms among "
+        "of the studies that limits were fitted on, with room above it, and halfway from there to the nearest stranger "
+        "that was made, of other studies, as those below are; ratios count. False alarms among "
         f"the {len(evidence.judged)} others: {_alarms(evidence)}."
     )
     rows = [(name, f"{share:.0%}") for name, share in evidence.caught.items()]

@@ -39,7 +39,16 @@ def test_the_threshold_is_a_quantile_of_held_out_studies() -> None:
     familiar = calibrated(fitted, scores, quantile=0.95)
     alarms = np.mean([familiar.is_unlike(familiar.score(one)) for one in held_out])
     assert alarms == pytest.approx(0.05, abs=0.002)
-    assert calibrated(fitted, scores, 1.2, quantile=0.95).threshold == pytest.approx(1.2 * familiar.threshold)
+    assert calibrated(fitted, scores, room=1.2, quantile=0.95).threshold == pytest.approx(1.2 * familiar.threshold)
+
+
+def test_strangers_move_the_threshold_halfway_towards_them() -> None:
+    """As ratios go, so that neither side is nearer; one that looks familiar does not lower it."""
+    fitted = fit(features(400))
+    scores = [1.0] * 10
+    assert calibrated(fitted, scores, [9.0, 4.0]).threshold == pytest.approx(2.0)
+    assert calibrated(fitted, scores, [1.1], room=1.2).threshold == pytest.approx(1.2)
+    assert calibrated(fitted, scores, [0.5], room=1.2).threshold == pytest.approx(1.2)
 
 
 def test_what_is_not_finite_is_unlike() -> None:

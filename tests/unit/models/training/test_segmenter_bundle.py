@@ -12,6 +12,7 @@ from models.phantoms import Kind
 from models.phantoms.spec import T_STAGES
 from models.segmenters import zoo
 from models.segmenters.coarse_to_fine import CoarseToFineSegmenter
+from models.segmenters.outliers import Familiar, calibrated
 from models.segmenters.plan import DEFAULT
 from models.segmenters.quality import MEAN_PROBABILITY, Limits, RoiQuality
 from models.training import segmenter_bundle, segmenter_cohort
@@ -130,15 +131,26 @@ def test_a_bundle_is_whole_and_its_card_has_the_figures(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Loaded by the loader that the node uses; the threshold of the score is that of the studies it was fitted on."""
+    """Loaded by the loader that the node uses; the threshold of the score is between fitted studies and strangers."""
     task = make_task(6)
     learner = task.learner([2, 3, 4, 5], TinyTask.defaults, 0, "cpu")
     answers = [judged(0.9), judged(0.8), replace(judged(0.0), anatomy=None, candidates=()), judged(0.7)]
     monkeypatch.setattr(segmenter_bundle, "judge", lambda _segmenter, cases: answers[: len(cases)])
+    asked: list[tuple[Any, ...]] = []
+
+    def recorded(familiar: Familiar, *scores: Any, room: float) -> Familiar:
+        asked.append(scores)
+        return calibrated(familiar, *scores, room=room)
+
+    monkeypatch.setattr(segmenter_bundle.outliers, "calibrated", recorded)
     folder = tmp_path / "bundle"
     segmenter_bundle.write(folder, task, learner, facts(task), task.cohort.cases[:4])
     made = CoarseToFineSegmenter("own", folder, zoo.digest(folder))
-    assert made._familiar.threshold == pytest.approx(0.5 * segmenter_bundle._ROOM, rel=1e-5)
+    (scores, strangers), read = asked[0], made._familiar
+    assert scores == [0.5, 0.5]
+    assert len(strangers) == len(STRANGERS)
+    expected = calibrated(read, scores, strangers, room=segmenter_bundle._ROOM).threshold
+    assert read.threshold == pytest.approx(expected, rel=1e-5)
     card = (folder / "docs" / "README.md").read_text(encoding="utf-8")
     assert "median Dice of the lesion | 0.850" in card
     assert "not validated" in card
