@@ -17,7 +17,7 @@ THREADS: Final = 2
 
 
 def main() -> None:
-    """Seconds of a warm segmenter, the peak of the process's memory in MiB, and what came of the series."""
+    """Seconds of a warm segmenter, the peak of the process's memory in MiB, and how many lesions, or why none."""
     device.limit_threads(THREADS)
     from models.segmenters.shipped import opened  # noqa: PLC0415  after the threads are known, as in a worker
     from node.domain.coding import Anatomy  # noqa: PLC0415
@@ -40,7 +40,7 @@ def main() -> None:
     volume = Volume(hu, geometry, ())
     began = time.perf_counter()
     try:
-        came = f"{len(segmenter.locate(volume, (), tuple(Anatomy)))} lesion(s)"
+        came = str(len(segmenter.locate(volume, (), tuple(Anatomy))))
     except Refused as refused:
         came = refused.code.value
     seconds = time.perf_counter() - began

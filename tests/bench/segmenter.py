@@ -26,7 +26,7 @@ _MIB: Final = 2**20
 def segmenter() -> None:
     """Series of 512 x 512 pixels and so many slices, each in a fresh process."""
     table = Table(title="The shipped segmenter, warm, on two cores")
-    for name in ("slices", "seconds", "times the first", "peak, MiB", "less the series, MiB", "came of it", "bar", ""):
+    for name in ("slices", "seconds", "times the first", "peak, MiB", "less series", "found", "bar", ""):
         table.add_column(name, justify="right")
     first = None
     with tempfile.TemporaryDirectory() as folder:
