@@ -34,7 +34,7 @@ from node.supervisor import Role as Filled
 from node.supervisor import _Child, _Striker
 from node.watch import Limits, Lines, Watch
 from tests.faults.clock import Clock, ClockedSite
-from tests.faults.judge import Archive, Judge, Sender, Verdict, count_jobs
+from tests.faults.judge import OPEN, Archive, Judge, Sender, Verdict, count_jobs
 from tests.faults.kills import new_database, wait_for
 from tests.faults.processes import POISON, PREDICTS_FOR, Role, Site, end
 from tests.servers import PrivatePostgresql, PrivateRedis, running_postgresql, running_redis
@@ -48,7 +48,6 @@ PROBES: Final = 5
 SKEW_S: Final = 300
 _BEFORE, _DURING, _AFTER = 4, 4, 2
 _RESTS_WITHIN_S: Final = 120.0
-_OPEN: Final = tuple(state for state in JobState if state not in (JobState.DONE, JobState.QUARANTINED))
 _PREDICT_S: Final = 0.2
 
 
@@ -195,7 +194,7 @@ class Fleet:
     def _open(self) -> list[str]:
         """What is left to do."""
         with self.database.read() as connection:
-            rows = connection.execute(select(jobs).where(jobs.c.state.in_([state.value for state in _OPEN]))).all()
+            rows = connection.execute(select(jobs).where(jobs.c.state.in_([state.value for state in OPEN]))).all()
         return [f"{row.state} {row.queue} {row.step} {row.lease_owner} {row.reason}" for row in rows]
 
     def _probe(self) -> float:
@@ -212,7 +211,7 @@ class Fleet:
 
     def _is_idle(self) -> bool:
         with suppress(Retryable):
-            return not count_jobs(self.database, *_OPEN)
+            return not count_jobs(self.database, *OPEN)
         return False
 
     def _watch(self) -> None:

@@ -26,6 +26,10 @@ from tests.faults.processes import HOST, Site, pause
 SLICES: Final = 4
 OBJECTS: Final = 2
 """Result objects of one analysis: the stand-in's writers."""
+OPEN: Final = tuple(set(JobState) - {JobState.DONE, JobState.QUARANTINED, JobState.SUPERSEDED})
+"""States in which something is left to do. Half of a series that was quiet for too long, as while its other half is
+refused and sent again, is closed as a version of its own, and rests superseded once the whole of it has results: that
+there are those is what the judge looks at."""
 _META_BEGINS: Final = 144
 """Where the elements after (0002,0000) begin: preamble, DICM, and that element itself (PS3.10 section 7.1)."""
 _CT: Final = "1.2.840.10008.5.1.4.1.1.2"

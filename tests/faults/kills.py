@@ -22,7 +22,7 @@ from node.domain.lifecycle import JobState
 from node.errors import Retryable
 from node.failpoints import Failpoint
 from node.store.session import Database
-from tests.faults.judge import Archive, Judge, Sender, Verdict, count_jobs
+from tests.faults.judge import OPEN, Archive, Judge, Sender, Verdict, count_jobs
 from tests.faults.processes import Role, Site, died_within, end, pause
 from tests.servers import running_postgresql
 
@@ -39,7 +39,6 @@ HIT_WITHIN_S: Final = 30.0
 REST_WITHIN_S: Final = 60.0
 SWEPT_WITHIN_S: Final = 10.0
 _LONGEST_LIFE_S: Final = 0.4
-_OPEN: Final = tuple(state for state in JobState if state not in (JobState.DONE, JobState.QUARANTINED))
 
 _LISTENER, _ANALYSER, _DELIVERER = (Role.LISTENER,), (Role.ANALYSER,), (Role.DELIVERER,)
 # By the part of the name before the dot; a blob is written by two roles, which take turns in dying.
@@ -137,7 +136,7 @@ class Torment:
 
     def is_idle(self) -> bool:
         """Whether nothing is left to do of what is known."""
-        return not count_jobs(self._database, *_OPEN)
+        return not count_jobs(self._database, *OPEN)
 
     def part_files(self) -> list[Path]:
         """What is being written, or was when its writer died."""
@@ -169,7 +168,7 @@ class Torment:
         try:
             while not self._is_over.is_set():
                 with suppress(Retryable):
-                    if count_jobs(self._database, *_OPEN) < IN_FLIGHT:
+                    if count_jobs(self._database, *OPEN) < IN_FLIGHT:
                         self.sender.send_until_acknowledged(self.sender.next_series())
                 pause()
         except Exception as exc:  # noqa: BLE001 — raised again in the thread that waits
