@@ -23,7 +23,7 @@ from models.segmenters.attenuation import means_hu
 from models.segmenters.lesions import Lesion, near, pieces, touches_edge
 from models.segmenters.orientation import Turn
 from models.segmenters.plan import Plan, Stage
-from models.segmenters.quality import RoiQuality, entropy
+from models.segmenters.quality import RoiQuality, entropy, in_order
 from models.segmenters.zoo import ZooBundle
 from node.domain.coding import Anatomy
 from node.domain.imaging import Annotation, BoolArray, FloatArray, Roi, Volume, each_with_others
@@ -127,7 +127,9 @@ class CoarseToFineSegmenter:
         annotations: Sequence[Annotation],  # noqa: ARG002 — the port's signature
         organs: Sequence[Anatomy],
     ) -> tuple[Roi, ...]:
-        """The lesions in ``organs`` that are within the limits of the bundle, largest first; empty when it sees none.
+        """The lesions in ``organs`` that are within the limits of the bundle; empty when it sees none.
+
+        Those of the likelier organ first, in each organ the largest.
 
         Raises Refused: OUT_OF_DISTRIBUTION when the images are unlike those of training, ROI_UNCERTAIN when it sees
         some and each is beyond a limit, with those of the largest.
@@ -144,7 +146,8 @@ class CoarseToFineSegmenter:
         plausible = [lesion for lesion in found if not limits[lesion.anatomy].faults(lesion.quality)]
         if found and not plausible:
             limits[found[0].anatomy].refuse(found[0].quality)
-        rois = [self._roi(volume, lesion, number, survey) for number, lesion in enumerate(plausible, start=1)]
+        order = in_order([(lesion.anatomy, lesion.quality) for lesion in plausible], limits)
+        rois = [self._roi(volume, plausible[at], number, survey) for number, at in enumerate(order, start=1)]
         return each_with_others(rois)
 
     def measure(self, volume: Volume) -> Mapping[Part, float]:

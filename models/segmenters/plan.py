@@ -1,7 +1,7 @@
 """What a coarse-to-fine bundle says beside its weights: classes, spacings, windows and limits."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Self
 
 from models.fields import Fields
@@ -101,6 +101,8 @@ class Plan:
         return asdict(self) | {"limits": limits}
 
 
+_LEAST_IN_STOMACH_ML: Final = 0.6
+"""Folds of an empty stomach are marked as lesions of up to that."""
 _LIMITS: Final = Limits(
     least_ml=0.5,
     most_ml=400.0,
@@ -136,6 +138,6 @@ DEFAULT: Final = Plan(
     least_organ_ml=5.0,
     least_lesion_ml=0.3,
     probability=0.5,
-    limits=dict.fromkeys(Anatomy, _LIMITS),
+    limits={Anatomy.PANCREAS: _LIMITS, Anatomy.STOMACH: replace(_LIMITS, least_ml=_LEAST_IN_STOMACH_ML)},
 )
 """Where training begins; it fits ``limits`` on studies that were held out."""

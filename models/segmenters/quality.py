@@ -1,6 +1,6 @@
 """How far a region that a network found can be trusted, and where the limit is at which it is not analysed."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy.special import expit, logit
 
 from models.fields import Fields
+from node.domain.coding import Anatomy
 from node.domain.reasons import ReasonCode
 from node.errors import Refused
 
@@ -122,6 +123,18 @@ _CLAUSES: Final[Sequence[tuple[_Beyond, _Tell]]] = (
         lambda q, m: f"entropy {q.entropy:.2f}, more than {m.most_entropy:g}",
     ),
 )
+
+
+def in_order(regions: Sequence[tuple[Anatomy, RoiQuality]], limits: Mapping[Anatomy, Limits]) -> list[int]:
+    """In which order ``regions``, which come largest first, are worth analysing: their indices.
+
+    The organ whose largest region is most probably a lesion comes first, and in each organ the largest. Across organs
+    size says little: a harmless fold of one is larger than an early cancer of the other.
+    """
+    chances: dict[Anatomy, float] = {}
+    for organ, quality in regions:
+        chances.setdefault(organ, limits[organ].chance.of(quality))
+    return sorted(range(len(regions)), key=lambda index: -chances[regions[index][0]])
 
 
 def entropy(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -11,7 +11,7 @@ from models.phantoms import Phase, draw, render
 from models.segmenters.coarse_to_fine import CoarseToFineSegmenter, Found, Look
 from models.segmenters.lesions import pieces
 from models.segmenters.plan import Plan
-from models.segmenters.quality import Limits, RoiQuality
+from models.segmenters.quality import Limits, RoiQuality, in_order
 from models.training import judging
 from models.training.cohort import FileSource, PhantomSource, TrainingCase
 from models.training.images import read_volume
@@ -61,10 +61,12 @@ class Judged:
         return self.group in _ANALYSED
 
     def answer(self, limits: Mapping[Anatomy, Limits], threshold: float) -> Candidate | None:
-        """What would be analysed: the largest within ``limits``; None when nothing would be."""
+        """What would be analysed: the largest within ``limits`` of the likelier organ; None when nothing would be."""
         if not self.score <= threshold:
             return None
-        return next((one for one in self.candidates if not limits[one.organ].faults(one.quality)), None)
+        plausible = [one for one in self.candidates if not limits[one.organ].faults(one.quality)]
+        order = in_order([(one.organ, one.quality) for one in plausible], limits)
+        return plausible[order[0]] if order else None
 
 
 def judge(segmenter: CoarseToFineSegmenter, cases: Sequence[TrainingCase]) -> list[Judged]:

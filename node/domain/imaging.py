@@ -210,7 +210,7 @@ class Roi:
     """The SEG or RTSTRUCT it was read from."""
     anatomy_is_coded: bool = True
     others: tuple[OtherLesion, ...] = ()
-    """Further lesions in the series, largest first, which were not analysed."""
+    """Further lesions in the series, which were not analysed."""
     made_by: str = ""
     """Who drew it, as a person reads it: weights and how far they may be trusted, or whose object it was read from."""
     means_hu: Mapping[Part, float] = field(default_factory=dict)
@@ -229,6 +229,6 @@ class Roi:
 
 
 def each_with_others(rois: Sequence[Roi]) -> tuple[Roi, ...]:
-    """All lesions of a series, largest first, each told of the others."""
+    """All lesions of a series, that which is analysed first, each told of the others."""
     told = [OtherLesion(roi.label, roi.anatomy, roi.volume_ml) for roi in rois]
     return tuple(replace(roi, others=(*told[:place], *told[place + 1 :])) for place, roi in enumerate(rois))

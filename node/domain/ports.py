@@ -18,7 +18,7 @@ class Segmenter(Protocol):
     name: str
 
     def locate(self, volume: Volume, annotations: Sequence[Annotation], organs: Sequence[Anatomy]) -> tuple[Roi, ...]:
-        """The lesions in ``organs``, largest first; empty when this segmenter has nothing to say.
+        """The lesions in ``organs``, what is to be analysed first; empty when this segmenter has nothing to say.
 
         Raises Refused when what it was given cannot be right, with the reason.
         """

@@ -162,7 +162,9 @@ def several_line(report: Report) -> str:
     """Which of several lesions this is about, and which it is not."""
     roi = report.roi
     others = "; ".join(other_line(other) for other in roi.others)
-    return f"{len(roi.others) + 1} lesions: this is about the largest, {roi.volume_ml:.1f} mL. Not analysed: {others}."
+    is_largest = all(roi.volume_ml >= other.volume_ml for other in roi.others)
+    which = "the largest" if is_largest else f"the largest in the {roi.anatomy.key}, where one is likelier"
+    return f"{len(roi.others) + 1} lesions: this is about {which}, {roi.volume_ml:.1f} mL. Not analysed: {others}."
 
 
 def other_line(other: OtherLesion) -> str:

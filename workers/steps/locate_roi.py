@@ -39,7 +39,7 @@ def usable(instances: Iterable[Instance], series: Series) -> tuple[Instance, ...
 def locate_roi(
     volume: Volume, annotations: Sequence[Annotation], segmenters: Sequence[tuple[Segmenter, Sequence[Anatomy]]]
 ) -> Roi:
-    """The largest lesion that the first segmenter with an answer finds; each is asked about the organs beside it.
+    """The lesion that the first segmenter with an answer puts first; each is asked about the organs beside it.
 
     Contours of organs alone say nothing about lesions: the next segmenter is asked, and when none has an answer, theirs
     is the reason.

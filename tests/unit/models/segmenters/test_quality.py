@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from models.fields import Fields
-from models.segmenters.quality import MEAN_PROBABILITY, Chance, Limits, RoiQuality, entropy
+from models.segmenters.quality import MEAN_PROBABILITY, Chance, Limits, RoiQuality, entropy, in_order
+from node.domain.coding import Anatomy
 from node.domain.reasons import ReasonCode
 from node.errors import BundleError, Refused
 
@@ -51,6 +52,16 @@ def test_each_limit_refuses_by_itself(change: dict[str, float], word: str) -> No
         LIMITS.refuse(replace(GOOD, **change))  # type: ignore[arg-type]
     assert refused.value.reason.code is ReasonCode.ROI_UNCERTAIN
     assert word in refused.value.reason.detail
+
+
+def test_the_likelier_organ_comes_first_and_in_it_the_largest() -> None:
+    """By the chance of its largest region; sizes of different organs are not compared."""
+    limits = {Anatomy.PANCREAS: LIMITS, Anatomy.STOMACH: replace(LIMITS, chance=replace(LIMITS.chance, intercept=9.0))}
+    large, small = GOOD, replace(GOOD, volume_ml=2.0)
+    regions = [(Anatomy.PANCREAS, large), (Anatomy.STOMACH, small), (Anatomy.STOMACH, replace(small, volume_ml=1.0))]
+    assert in_order(regions, limits) == [1, 2, 0]
+    assert in_order(regions, {**limits, Anatomy.STOMACH: LIMITS}) == [0, 1, 2]
+    assert in_order([], limits) == []
 
 
 def test_all_limits_that_are_passed_are_named() -> None:

@@ -12,7 +12,7 @@ from models.phantoms import Phase
 from models.preprocessing.regrid import grid_of
 from models.segmenters.coarse_to_fine import Found, Look, Survey
 from models.segmenters.plan import DEFAULT
-from models.segmenters.quality import RoiQuality
+from models.segmenters.quality import Chance, RoiQuality
 from models.training.cohort import FileSource, TrainingCase
 from models.training.segmenter_cases import PARTS
 from models.training.segmenter_judging import Candidate, Judged, figures, judge
@@ -82,6 +82,16 @@ def test_the_largest_that_is_plausible_is_answered_with() -> None:
     )
     assert study.answer(DEFAULT.limits, 1.0) == study.candidates[1]
     assert study.answer(DEFAULT.limits, 0.1) is None
+
+
+def test_the_likelier_organ_is_answered_with() -> None:
+    """As the node would choose: a larger region of the other organ comes after it."""
+    larger, likelier = Candidate(Anatomy.PANCREAS, SURE, 0.0), Candidate(Anatomy.STOMACH, SURE, 0.6)
+    study = replace(STUDY, candidates=(larger, likelier))
+    chance = Chance(intercept=2.0, of_logit=1.0, of_log_ml=0.0)
+    limits = {**DEFAULT.limits, Anatomy.STOMACH: replace(DEFAULT.limits[Anatomy.STOMACH], chance=chance)}
+    assert study.answer(DEFAULT.limits, 1.0) == larger
+    assert study.answer(limits, 1.0) == likelier
 
 
 class Says:

@@ -43,13 +43,24 @@ def test_a_category_is_not_called_a_staging(make_report: MakeReport) -> None:
 def test_what_limits_the_region_is_told(make_report: MakeReport) -> None:
     """An uncoded organ, further lesions and an empty map are notes of their own."""
     report = make_report(gtrnet(empty=True))
-    others = (OtherLesion("second", Anatomy.PANCREAS, 1.25), OtherLesion("", Anatomy.STOMACH, 0.4))
+    half = report.roi.volume_ml / 2.0
+    others = (OtherLesion("second", Anatomy.PANCREAS, half), OtherLesion("", Anatomy.STOMACH, 0.0))
     roi = replace(report.roi, anatomy_is_coded=False, others=others)
     notes = " ".join(wording.note_lines(replace(report, roi=roi)))
     for words in ("label, not from a code", "evidence map is empty"):
         assert words in notes
     largest = f"3 lesions: this is about the largest, {roi.volume_ml:.1f} mL. "
-    assert f"{largest}Not analysed: second (pancreas, 1.2 mL); no label (stomach, 0.4 mL)." in notes
+    assert f"{largest}Not analysed: second (pancreas, {half:.1f} mL); no label (stomach, 0.0 mL)." in notes
+
+
+def test_a_lesion_that_is_not_the_largest_is_not_called_so(make_report: MakeReport) -> None:
+    """A larger region of an organ where one is less likely is listed with its size."""
+    report = make_report(gtrnet())
+    larger = OtherLesion("Lesion 2", Anatomy.PANCREAS, report.roi.volume_ml + 3.0)
+    roi = replace(report.roi, anatomy=Anatomy.STOMACH, others=(larger,))
+    told = wording.several_line(replace(report, roi=roi))
+    assert "2 lesions: this is about the largest in the stomach, where one is likelier, " in told
+    assert f"Lesion 2 (pancreas, {larger.volume_ml:.1f} mL)" in told
 
 
 def test_who_drew_the_region_is_told(make_report: MakeReport) -> None:
