@@ -128,8 +128,8 @@ def _fitted(studies: Sequence[Judged], organ: Anatomy, begin: Limits) -> Limits:
         return begin
     most = max(begin.most_entropy, max(quality.entropy for quality in right) / _SLACK)
     limits = replace(begin, most_entropy=round(min(most, 1.0), 3))
-    # What another limit refuses anyway says nothing about this one.
-    seen = [one for one in seen if not replace(limits, least_chance=0.0).faults(one.quality)]
+    # What another limit refuses anyway says nothing about this one; but small regions say what small ones mostly are.
+    seen = [one for one in seen if not replace(limits, least_chance=0.0, least_ml=0.0).faults(one.quality)]
     truth = [_is_right(one) for one in seen]
     if all(truth):
         sure = min((one.quality.probability for one in seen), default=1.0)
