@@ -74,9 +74,16 @@ def test_each_organ_has_limits_of_its_own() -> None:
 
 
 def test_what_another_limit_refuses_says_nothing_about_the_chance() -> None:
-    """Specks below the least volume are many, and never analysed."""
-    specks = [judged(0.0, probability=0.9, volume_ml=0.1) for _ in range(100)]
-    assert fitted(*drawn(2), *specks) == fitted(*drawn(2))
+    """What is as large as a patient is never analysed, however sure the network was of it."""
+    huge = [judged(0.0, probability=0.9, volume_ml=5000.0) for _ in range(100)]
+    assert fitted(*drawn(2), *huge) == fitted(*drawn(2))
+
+
+def test_what_is_below_the_least_volume_says_what_small_regions_are() -> None:
+    """The chance follows the volume: many that are small and wrong make what is nearly as small less probable."""
+    small = [judged(0.0, probability=0.7, volume_ml=0.4) for _ in range(100)]
+    nearly = replace(SURE, probability=0.7, volume_ml=0.9)
+    assert fitted(*drawn(2), *small).chance.of(nearly) < fitted(*drawn(2)).chance.of(nearly)
 
 
 def test_where_nothing_wrong_was_found_there_is_room_below_the_right() -> None:
