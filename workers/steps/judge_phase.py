@@ -15,6 +15,7 @@ _VESSELS: Final = {
     Part.PORTAL_VEIN: Vessel.PORTAL_VEIN,
     Part.LIVER: Vessel.LIVER,
     Part.KIDNEY: Vessel.KIDNEY,
+    Part.SPLEEN: Vessel.SPLEEN,
 }
 
 

@@ -1,6 +1,7 @@
 """The phase: from bolus timing, from attenuation, and what the two come to."""
 
 from itertools import product
+from typing import Final
 
 import pytest
 
@@ -71,24 +72,37 @@ def test_the_real_series_is_portal_venous_by_both() -> None:
     timing = timed("140216.694022", "140353.284000")
     means = {Vessel.AORTA: 177.0, Vessel.PORTAL_VEIN: 131.0, Vessel.LIVER: 89.0}
     assert timing.phase is Phase.PORTAL_VENOUS
-    assert from_attenuation(means).phase is Phase.PORTAL_VENOUS
-    assert judge(timing, from_attenuation(means)) is None
+    for measured in (means, means | {Vessel.SPLEEN: 80.0}):
+        assert from_attenuation(measured).phase is Phase.PORTAL_VENOUS
+        assert judge(timing, from_attenuation(measured)) is None
 
 
+VESSELS: Final = {
+    Vessel.AORTA: Tissue.AORTA,
+    Vessel.PORTAL_VEIN: Tissue.PORTAL_VEIN,
+    Vessel.LIVER: Tissue.LIVER,
+    Vessel.SPLEEN: Tissue.SPLEEN,
+}
+
+
+@pytest.mark.parametrize("has_spleen", [False, True], ids=["without a spleen", "with"])
 @pytest.mark.parametrize("phase", TruePhase)
-def test_attenuation_tells_the_phases_of_phantoms_apart(phase: TruePhase) -> None:
+def test_attenuation_tells_the_phases_of_phantoms_apart(phase: TruePhase, *, has_spleen: bool) -> None:
     """At least 98 % of 400 patients with boluses, hearts and livers of their own."""
-    vessels = {
-        Vessel.AORTA: Tissue.AORTA,
-        Vessel.PORTAL_VEIN: Tissue.PORTAL_VEIN,
-        Vessel.LIVER: Tissue.LIVER,
-    }
+    vessels = {vessel: tissue for vessel, tissue in VESSELS.items() if has_spleen or vessel is not Vessel.SPLEEN}
     right = 0
     for seed in range(400):
         bolus = draw(seed, Wanted(phase=phase)).bolus
         found = from_attenuation({vessel: bolus.hu(tissue) for vessel, tissue in vessels.items()})
         right += found.phase == phase
     assert right >= 392
+
+
+def test_a_fatty_liver_makes_no_scan_early() -> None:
+    """Where the spleen was measured, which holds no fat: a delayed scan of a liver that is 18 HU darker for it."""
+    delayed = {Vessel.AORTA: 112.0, Vessel.PORTAL_VEIN: 110.0, Vessel.LIVER: 76.0}
+    assert from_attenuation(delayed).phase is Phase.PORTAL_VENOUS
+    assert from_attenuation(delayed | {Vessel.SPLEEN: 106.0}).phase is Phase.DELAYED
 
 
 @pytest.mark.parametrize(
