@@ -223,9 +223,7 @@ class CoarseToFineSegmenter:
         fewest = max(1, round(self.plan.least_lesion_ml * _MM3_PER_ML / step**3))
         reach = max(1, round(self.plan.reach_mm / step))
         candidates = pieces(close.probability >= self.plan.probability, fewest)
-        # The largest piece of the organ is the organ; specks of it elsewhere hold no lesion.
-        itself = pieces(close.organ)[:1]
-        plausible = near(candidates, itself[0].on(_shape(close.organ)), (reach, reach, reach)) if itself else ()
+        plausible = near(candidates, self._itself(close), (reach, reach, reach))
         found = []
         for lesion in plausible:
             mask = self._on_series(volume, turn, whole, close, lesion)
@@ -234,6 +232,18 @@ class CoarseToFineSegmenter:
                 quality = self._quality(close, lesion, len(plausible), voxels * volume.geometry.voxel_volume_mm3)
                 found.append(Found(organ, mask, voxels, quality))
         return found
+
+    def _itself(self, close: Closeup) -> BoolArray:
+        """The organ in a box: its largest piece, and others large enough to be one; specks elsewhere hold no lesion.
+
+        A tumour of the pancreas may leave it in two pieces.
+        """
+        enough = self.plan.least_organ_ml * _MM3_PER_ML / self.plan.fine.spacing_mm**3
+        itself = np.zeros(_shape(close.organ), dtype=np.bool_)
+        for number, piece in enumerate(pieces(close.organ)):
+            if number == 0 or piece.voxels >= enough:
+                itself[piece.box] |= piece.mask
+        return itself
 
     def _box(self, survey: Survey, whole: Grid, organ: Anatomy) -> Grid | None:
         """The fine grid around the largest piece of an organ; None when there is too little of it."""

@@ -117,6 +117,20 @@ def test_an_organ_without_lesions_has_none(tmp_path: Path, plan: Plan, make_tiny
     assert made.locate(volume, (), ORGANS) == ()
 
 
+def test_a_lesion_may_lie_in_the_smaller_piece_of_an_organ(
+    tmp_path: Path, plan: Plan, make_tiny_bundle: Callable[..., Path]
+) -> None:
+    """A tumour may part its organ; specks of the organ are no piece of it, and what lies in them is no lesion."""
+    made = segmenter(make_tiny_bundle(tmp_path / "b"), plan)
+    volume, truth = body(lesions=(0.0, 9.0))
+    volume.hu[:, :, 44:47] = FAT  # the organ in two, the lesion in the right one, which is smaller
+    volume.hu[:, :, 75:] = FAT
+    (found,) = made.locate(volume, (), ORGANS)
+    assert dice(found.mask, truth & (volume.hu > FAT)) > 0.8
+    made.plan = replace(plan, least_organ_ml=400.0)
+    assert made.locate(volume, (), ORGANS) == ()
+
+
 def test_images_unlike_those_of_training_are_not_analysed(
     tmp_path: Path, plan: Plan, make_tiny_bundle: Callable[..., Path]
 ) -> None:
