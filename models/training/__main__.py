@@ -163,8 +163,9 @@ def _segmenter(parser: argparse.ArgumentParser) -> tuple[str, ...]:
     )
     parser.add_argument("--hard", type=_natural, help="of the phantoms, the first so many are of what is missed most")
     parser.add_argument("--empty", type=_natural, help="of the phantoms, the last so many have an empty stomach")
+    parser.add_argument("--small", type=_natural, help="of the phantoms, so many more at the end have a small lesion")
     parser.set_defaults(folds=_SEGMENTER_FOLDS, single=True)
-    return "held_out", "start", "only", "hard", "empty"
+    return "held_out", "start", "only", "hard", "empty", "small"
 
 
 _SEGMENTER_FOLDS: Final = 8

@@ -43,7 +43,7 @@ SUMMARY: Final = "summary.json"
 PREDICTIONS: Final = "predictions.csv"
 BUNDLE: Final = "bundle"
 _PACKAGES: Final = ("torch", "monai", "numpy", "pytorch-tabnet", "scikit-learn")
-_OF_PHANTOMS: Final = ("hard", "empty")
+_OF_PHANTOMS: Final = ("hard", "empty", "small")
 """Options of tasks that say what phantoms are drawn."""
 _INDENT: Final = 4
 

@@ -228,7 +228,7 @@ class SegmenterLearner(Learner):
 
 
 class SegmenterTask(Task):
-    """Options: ``held_out`` (phantoms for limits and figures), ``start``, ``only``, ``hard``, ``empty``."""
+    """Options: ``held_out`` (phantoms for limits and figures), ``start``, ``only``, ``hard``, ``empty``, ``small``."""
 
     name = "segmenter"
     labels: ClassVar[Labels | None] = None

@@ -23,7 +23,7 @@ from node.domain.parts import Part, lesion_part
 
 OVERLAPS: Final = 0.1
 """The Dice from which a lesion counts as found, not another one."""
-_MEASURED: Final = (Part.AORTA, Part.PORTAL_VEIN, Part.LIVER, Part.KIDNEY)
+_MEASURED: Final = (Part.AORTA, Part.PORTAL_VEIN, Part.LIVER, Part.KIDNEY, Part.SPLEEN)
 """What the phase is read from."""
 _ANALYSED: Final = (Phase.PORTAL_VENOUS.value, "cohort")
 

@@ -58,6 +58,18 @@ def test_the_last_may_have_an_empty_stomach() -> None:
     assert phantoms(14, 0, empty=6).digest != phantoms(14, 0).digest
 
 
+def test_more_at_the_end_may_have_a_small_lesion() -> None:
+    """Of either organ in turn; a cohort without them begins with the same phantoms, the empty ones before them too."""
+    found = sources(20, hard=4, empty=2, small=6)
+    assert found[:14] == sources(14, hard=4, empty=2)
+    drawn = [draw(each.seed, each.wanted) for each in found[14:]]
+    assert [each.kind for each in drawn] == [Kind.PANCREATIC, Kind.GASTRIC] * 3
+    assert all(each.t_stage == 1 for each in drawn[1::2])
+    assert all(each.lesions[0].size_mm <= 26.0 for each in drawn[::2])
+    assert len({each.seed for each in found}) == len(found)
+    assert phantoms(14, 0, small=6).digest != phantoms(14, 0).digest
+
+
 def test_held_out_phantoms_are_no_others_training_cases() -> None:
     """Of the same seed or of the next one."""
     trained = {source.seed for source in sources(200)}
@@ -84,7 +96,7 @@ def test_an_impossible_cohort_is_refused(count: int, seed: int) -> None:
 
 def test_no_more_can_be_hard_or_empty_than_there_are() -> None:
     """Said before anything is rendered, too."""
-    with pytest.raises(UsageError, match="--hard 4 --empty 0: of 3"):
+    with pytest.raises(UsageError, match="--hard 4 --empty 0 --small 0: of 3"):
         phantoms(3, 0, hard=4)
-    with pytest.raises(UsageError, match="--hard 2 --empty 2: of 3"):
+    with pytest.raises(UsageError, match="--hard 2 --empty 2 --small 0: of 3"):
         phantoms(3, 0, hard=2, empty=2)
