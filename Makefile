@@ -104,8 +104,8 @@ trained-gtrnet: setup
 		--set patience=15 --set judge_every=3 --out $(RUNS)/gtrnet
 
 # First what an organ is, for both networks; then, for the fine one alone, the voxels that it gets wrong, and again on
-# phantoms that it has not seen: above all on those of which it misses most, at last also on those in which it sees most
-# that is not there.
+# phantoms that it has not seen: above all on those of which it misses most, then also on those in which it sees most
+# that is not there, at last on those with a small lesion as well.
 trained-segmenter: setup
 	$(TRAIN_SEGMENTER) --phantoms 720 --seed 0 --held-out 2 --set precision=bf16 --set epochs=12 --set patience=12 \
 		--out $(RUNS)/segmenter-1
@@ -115,8 +115,10 @@ trained-segmenter: setup
 		$(FINE_ALONE) --held-out 2 --set learning_rate=2e-3 --start $(RUNS)/segmenter-2/$(WEIGHTS) --out $(RUNS)/segmenter-3
 	$(TRAIN_SEGMENTER) --phantoms 520 --seed 2 --hard 360 --held-out 2 --set epochs=20 --set patience=20 $(FINE_ALONE) \
 		--set learning_rate=2e-3 --start $(RUNS)/segmenter-3/$(WEIGHTS) --out $(RUNS)/segmenter-4
-	$(TRAIN_SEGMENTER) --phantoms 680 --seed 3 --hard 360 --empty 160 --held-out 150 --set epochs=15 --set patience=15 \
-		$(FINE_ALONE) --set learning_rate=2e-3 --start $(RUNS)/segmenter-4/$(WEIGHTS) --out $(RUNS)/segmenter
+	$(TRAIN_SEGMENTER) --phantoms 680 --seed 3 --hard 360 --empty 160 --held-out 2 --set epochs=15 --set patience=15 \
+		$(FINE_ALONE) --set learning_rate=2e-3 --start $(RUNS)/segmenter-4/$(WEIGHTS) --out $(RUNS)/segmenter-5
+	$(TRAIN_SEGMENTER) --phantoms 980 --seed 3 --hard 360 --empty 160 --small 300 --held-out 150 --set epochs=12 --set patience=12 \
+		$(FINE_ALONE) --set learning_rate=2e-3 --start $(RUNS)/segmenter-5/$(WEIGHTS) --out $(RUNS)/segmenter
 
 fuzz: setup      ## 20,000 hostile conversations and 20,000 hostile files; takes about fifteen minutes
 	$(BIN)/python -m tests.faults.fuzz protocol

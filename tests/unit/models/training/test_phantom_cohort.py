@@ -49,7 +49,7 @@ def test_it_says_what_it_is() -> None:
     [
         ("porcelain", partial(phantom_cohort, Kind.PANCREATIC, 1200, 31)),
         ("gtrnet", partial(phantom_cohort, Kind.GASTRIC, 1600, 24)),
-        ("segmenter", partial(phantoms, 680, 3, hard=360, empty=160)),
+        ("segmenter", partial(phantoms, 980, 3, hard=360, empty=160, small=300)),
     ],
 )
 def test_what_ships_has_learnt_from_what_is_drawn_today(bundle: str, cohort: Callable[[], Cohort]) -> None:
